@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from svix.webhooks import Webhook as Svix
 from svix.webhooks import WebhookVerificationError as SvixVerificationError
 
-from imgserve.engine import delivery, webhooks
+from imgserve.engine import delivery, outbox, webhooks
 from imgserve.engine.config import WebhookConfig
 from imgserve.engine.outbox import Outbox
 from imgserve.engine.webhooks import DefaultWebhooks
@@ -211,6 +211,38 @@ async def test_a_silent_host_holds_up_no_other(made: Plant, hook: Receiver, monk
             assert time.monotonic() - started < 2.0
             assert silent.connections >= 1
         is_over.set()
+
+
+async def test_a_slow_receiver_gets_all_without_delay_and_delays_no_other(
+    made: Plant, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time. Those that find no place in its line come back soon, and are not charged for it."""
+    monkeypatch.setattr(delivery, "SLOW_AFTER_S", 0.05)
+    monkeypatch.setattr(outbox, "MAX_IN_LINE", 4)
+    monkeypatch.setattr(outbox, "PUT_OFF_S", 0.2)
+    at_once: list[int] = []
+    under_way: set[int] = set()
+
+    def slow(seen: Seen) -> Reply:
+        under_way.add(id(seen))
+        at_once.append(len(under_way))
+        time.sleep(0.1)
+        under_way.discard(id(seen))
+        return TAKEN
+
+    with Receiver(slow) as other:
+        made.transfers.credentials.replace({"hook": signer(hook.url), "slow": signer(other.url)})
+        entries = [(await ended(made, Webhook(other.url, secret="slow"), f"{nth}.png"))[0] for nth in range(16)]
+        await ended(made, Webhook(hook.url, secret="hook"), "good.png")
+        started = time.monotonic()
+        async with running(made, max_outbox=4):
+            await until_posts(hook)
+            assert time.monotonic() - started < 0.5
+            await until_posts(other, 16)
+            assert time.monotonic() - started < 4.0
+    assert max(at_once) == 2
+    tries = [told.tries for entry in entries for told in await made.queue.webhook_log(entry.id)]
+    assert [len(one) for one in tries] == [1] * 16
 
 
 def test_the_default_webhook_of_a_principal() -> None:

@@ -1,10 +1,11 @@
 """The outbox: what remains to be sent after an end: writes to destinations, and messages to webhooks.
 
 A loop claims due entries, and a sender for each kind acts. An entry is tried again until it is done or its time has
-passed. A host with several slow entries gets no more for now, so that it does not hold up the entries for other hosts.
+passed. The entries of one host wait in a line of their own, so that they do not hold up those of other hosts.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,12 +21,19 @@ from imgserve.jobs.model import Message, OutboxEntry, OutboxKind, OutboxOutcome,
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import OutboxQueue, StorageFailing
 from imgserve.jobs.retry import FIRST_DELAY_S, backoff
+from imgserve.limiter import Key, Limiter
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, NotOurs
 
 LOOK_EVERY_S = 3600.0
+# So many entries of a host, and of all, wait in memory for their turn. A host that takes 1 s for a message is busy for
+# half a minute with them; the next ones come back from the queue by then.
+MAX_IN_LINE, MAX_WAITING = 128, 512
+PUT_OFF_S = 30.0
+# With the longest delivery it is shorter than a claim.
+MAX_WAIT_S = 30.0
 
 # The status that a webhook's host answered; None for a write.
 Sender = Callable[[OutboxEntry], Awaitable[int | None]]
@@ -77,7 +85,7 @@ class Outbox:
     """``run`` is the loop, which its caller starts again after an error; ``under_way`` are the tries that it has
     started, which go on when it ends.
 
-    ``max_at_once`` tries run at a time. Slow ones do not count; as many again may be slow, half of them to one host.
+    ``max_at_once`` tries run at a time, half of them to one host. Slow ones do not count; as many again may be slow.
     """
 
     def __init__(
@@ -92,35 +100,77 @@ class Outbox:
         self._queue = queue
         self._senders = senders
         self._max_at_once = max_at_once
+        self._max_per_host = max(max_at_once // 2, 1)
         self._retry_delay_s = retry_delay_s
         self._clock = clock
         self._jitter = jitter
+        self._turns = Limiter(2 * max_at_once)
         self._to_hosts = Underway()
         self._room = asyncio.Event()
+        self._in_line: set[asyncio.Task[None]] = set()
         self.under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
+        try:
+            await self._claim_forever()
+        finally:
+            for task in self._in_line:
+                task.cancel()  # its claim ends by itself
+
+    async def _claim_forever(self) -> None:
         while True:
             self._room.clear()
-            most = self._max_at_once
-            places = most - len(self.under_way) + min(self._to_hosts.expected_slow().total(), most)
+            slow = min(self._to_hosts.expected_slow().total(), self._max_at_once)
+            places = self._max_at_once - len(self.under_way) + slow
             if places <= 0:
                 await until_room(self._room)
                 continue
             work = await self._queue.take_outbox(places, self._clock())
             for entry in work.entries:
-                task = asyncio.create_task(self.send(entry))
-                self.under_way.add(task)
+                task = asyncio.create_task(self._send_in_turn(entry))
+                self._in_line.add(task)
                 task.add_done_callback(self._ended)
             pause_s = LOOK_EVERY_S if work.due_at is None else work.due_at - self._clock()
             await self._queue.wait_for_outbox(max(pause_s, 0.001))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_line.discard(task)
         self.under_way.discard(task)
         self._room.set()
 
+    async def _send_in_turn(self, entry: OutboxEntry) -> None:
+        host = Key(_host_of(entry), self._max_per_host)
+        if not await self._turn(host):
+            await self._put_off(entry)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._in_line.discard(task)
+        self.under_way.add(task)
+        try:
+            with self._to_hosts.to(host.name):
+                await self.send(entry)
+        finally:
+            self._turns.release(host)
+
+    async def _turn(self, host: Key) -> bool:
+        """Wait for a turn. False: it would take too long."""
+        if self._turns.asked(host) >= host.limit + MAX_IN_LINE or self._turns.waiting >= MAX_WAITING:
+            return False
+        try:
+            async with asyncio.timeout(MAX_WAIT_S):
+                await self._turns.acquire(host)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _put_off(self, entry: OutboxEntry) -> None:
+        _log("outbox_put_off", entry, level=logs.DEBUG)
+        with contextlib.suppress(StorageFailing):  # then its claim ends by itself
+            await self._queue.put_off(entry, self._clock() + PUT_OFF_S)
+
     async def send(self, entry: OutboxEntry) -> None:
-        """One try. When none can be made now, the entry becomes due again, uncharged, as its claim ends."""
+        """One try. When none can be stored now, the entry becomes due again as its claim ends."""
         logs.job.set(entry.id)
         try:
             outcome, sent = await self._try(entry)
@@ -136,13 +186,9 @@ class Outbox:
             failpoint.reach("failed_paid")
 
     async def _try(self, entry: OutboxEntry) -> _Try:
-        host = _host_of(entry)
-        if self._to_hosts.expected_slow()[host] >= max(self._max_at_once // 2, 1):
-            _log("outbox_put_off", entry, level=logs.DEBUG)
-            return _Try(None)
         started = time.monotonic()
         try:
-            with stage("outbox", parent=entry.traceparent, is_outer=True), self._to_hosts.to(host):
+            with stage("outbox", parent=entry.traceparent, is_outer=True):
                 status = await self._senders[entry.kind](entry)
         except (Overtaken, NotOurs, Kept):
             return _Try("cancelled")

@@ -244,6 +244,9 @@ class OutboxQueue(Protocol):
     async def take_outbox(self, entries: int, now: float) -> OutboxWork:
         """Claim due entries, oldest first, each with a new token. A claim of the same job stays its holder's."""
 
+    async def put_off(self, entry: OutboxEntry, due_at: float) -> None:
+        """Give a claim back, uncharged. Without this call it ends by itself, two minutes later."""
+
     async def wait_for_outbox(self, timeout_s: float) -> None:
         """Return when an entry may have become due, at the latest after ``timeout_s``."""
 

@@ -97,6 +97,18 @@ async def test_a_claimed_entry_falls_due_again_by_itself(queue: Queue) -> None:
     assert await queue.acquire(failure_of(fresh), START + LEASE_S) == GRANTED
 
 
+async def test_an_entry_that_is_put_off_is_not_charged(queue: Queue) -> None:
+    await failed(queue)
+    owed = (await due_entries(queue))[0]
+    await queue.put_off(owed, START + 30)
+    work = await queue.take_outbox(10, START + 29)
+    assert (work.entries, work.due_at) == ((), START + 30)
+    again = (await due_entries(queue, START + 30))[0]
+    assert again.attempts == owed.attempts == 0
+    await queue.put_off(owed, START + 1e6)  # its claim has been given to another
+    assert (await queue.take_outbox(10, START + 31)).due_at == START + 30 + LEASE_S
+
+
 async def test_a_stale_payer_cannot_give_an_entry_up(queue: Queue) -> None:
     await failed(queue)
     stale = (await due_entries(queue))[0]

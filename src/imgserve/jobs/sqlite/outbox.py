@@ -50,6 +50,10 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
     return OutboxWork(tuple(entries), db.execute(SQL["next_due"]).get)
 
 
+def put_off(db: Connection, entry: OutboxEntry, due_at: float) -> None:
+    db.execute(SQL["put_off"], (due_at, entry.entry_id, entry.token))
+
+
 def _output(db: Connection, entry_id: int, number: int, principal: str) -> Output | None:
     """None: it cannot be read, and the entry is abandoned."""
     row = db.execute(SQL["output"], (entry_id,)).get

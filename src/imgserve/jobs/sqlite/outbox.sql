@@ -22,6 +22,9 @@ UPDATE outbox SET kind = 'unreadable', state = 'abandoned' WHERE id = ?
 -- name: claim
 UPDATE outbox SET due_at = ?, token = ? WHERE id = ?
 
+-- name: put_off
+UPDATE outbox SET due_at = ? WHERE id = ? AND state = 'pending' AND token = ?
+
 -- name: next_due
 SELECT min(due_at) FROM outbox WHERE state = 'pending'
 
