@@ -340,6 +340,27 @@ def test_where_a_credential_goes_and_whose_it_is(house: Path, urls: str, words: 
     assert [(state, (words or "") in detail) for state, detail in found] == ([("warning", True)] if words else [])
 
 
+@pytest.mark.parametrize(
+    ("host", "principals", "expected"),
+    [
+        ("shop.test", ["shop"], []),
+        ("10.0.0.7", ["shop"], [("fault", "no message can be sent: The address 10.0.0.7 is not a public one")]),
+        ("shop.test:81", ["shop"], [("fault", "no message can be sent: Port 81 is not open to transfers")]),
+        ("shop.test", ["shpo"], [("warning", "no key has the name shpo")]),
+    ],
+)
+def test_whether_a_webhook_can_be_told(
+    house: Path, host: str, principals: list[str], expected: list[tuple[str, str]]
+) -> None:
+    (house / "secret").write_text("whsec_" + "QUFB" * 8)
+    (house / "keys").write_text("shop:0123456789abcdef0\n")
+    credential = f'[credential.hooks]\ntype = "webhook"\nsecret_file = "secret"\nfor = ["http://{host}/"]\n'
+    webhook = f'[webhook.shop]\nurl = "http://{host}/in?token=t"\nprincipals = {principals}\n'
+    (house / "settings.toml").write_text(f"{credential}principals = {principals}\n{webhook}")
+    settings = settings_in(house, "--config", str(house / "settings.toml"), "--api-key-file", str(house / "keys"))
+    assert said(exposure.look, settings, "webhook.shop") == expected
+
+
 @pytest.mark.parametrize(("mode", "states"), [(0o600, []), (0o640, []), (0o644, ["fault"])])
 def test_who_can_read_a_secret(house: Path, mode: int, states: list[str]) -> None:
     settings = with_credential(house, 'for = ["https://h.test/"]')

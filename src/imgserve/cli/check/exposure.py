@@ -9,9 +9,11 @@ from imgserve.api.control_socket import SOCKET_NAME
 from imgserve.api.keyfile import KeyFileInvalid
 from imgserve.cli.check.finding import Finding, fault, ok, warning
 from imgserve.errors import user_name
+from imgserve.request import url
 from imgserve.request.protocols import SCHEMES
 from imgserve.settings.tree import Settings
-from imgserve.transfer.guard import Network, literal_address, parse_network
+from imgserve.transfer.client.proxy import parse_proxy
+from imgserve.transfer.guard import Guard, Network, literal_address, parse_network, parse_ports
 from imgserve.transfer.urlprefix import UrlPrefix
 
 METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")))
@@ -26,6 +28,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     if settings.transfer.proxy:
         yield ok("proxy", "it resolves names, and so has to refuse private addresses and a cloud's metadata address")
     yield from _credentials(settings)
+    yield from _webhooks(settings)
     yield _identity(settings)
 
 
@@ -63,21 +66,37 @@ def _network(network: Network, *, has_keys: bool) -> Iterator[Finding]:
 
 
 def _credentials(settings: Settings) -> Iterator[Finding]:
-    names: set[str] | None = None
-    with contextlib.suppress(KeyFileInvalid):  # this user may not read it
-        keys = settings.api.keys()
-        names = {key.principal for key in keys}
     for name, credential in settings.credentials.items():
-        about, nobody = f"credential.{name}", set(credential.principals) - (names or set())
-        if names is not None and nobody:
-            yield warning(about, f"no key has the name {', '.join(sorted(nobody))}", "name a key of the key file")
-        if credential.type in SENT and (open_urls := [url for url in credential.urls if _is_open(url)]):
+        about = f"credential.{name}"
+        yield from _unknown(about, credential.principals, settings)
+        if credential.type in SENT and (open_urls := list(filter(_is_open, credential.urls))):
             yield warning(about, f"its secret travels to {open_urls[0]} unencrypted", "use https")
 
 
-def _is_open(url: str) -> bool:
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    """A job's own webhook is judged when the job is posted."""
+    config = settings.transfer
+    proxy = parse_proxy(config.proxy) if config.proxy else None
+    networks, ports = map(parse_network, config.allow_networks), map(parse_ports, config.ports)
+    guard = Guard(tuple(networks), tuple(ports), proxy.port if proxy else 0)
+    for name, webhook in settings.webhooks.items():
+        place = url.parse(webhook.url)
+        yield from _unknown(f"webhook.{name}", webhook.principals, settings)
+        if refusal := guard.text_refusal(place.host, place.port):
+            yield fault(f"webhook.{name}", f"no message can be sent: {refusal.detail}", refusal.hint)
+
+
+def _unknown(about: str, principals: tuple[str, ...], settings: Settings) -> Iterator[Finding]:
+    """Names that are no key's."""
+    with contextlib.suppress(KeyFileInvalid):  # this user may not read it
+        keys = settings.api.keys()
+        if nobody := set(principals) - {key.principal for key in keys}:
+            yield warning(about, f"no key has the name {', '.join(sorted(nobody))}", "name a key of the key file")
+
+
+def _is_open(beginning: str) -> bool:
     """Whether requests go over a network without TLS."""
-    prefix = UrlPrefix.parse(url)
+    prefix = UrlPrefix.parse(beginning)
     return not SCHEMES[prefix.scheme].has_tls and not _is_this_machine(prefix.host)
 
 
