@@ -197,7 +197,7 @@ class Outbox:
         except StorageFailing:
             raise
         except ImgserveError as error:
-            _log("outbox_failed", entry, code=error.code)
+            _log("outbox_failed", entry, code=error.code, detail=error.detail)
             return self._failed(entry, error, started)
         except Exception:  # noqa: BLE001 - as in an attempt: a bug must not keep the destination held for ever
             logs.bug("outbox_bug", entry=entry.entry_id)
@@ -223,8 +223,8 @@ def _host_of(entry: OutboxEntry) -> str:
     return entry.output.spec.placement.destination.origin
 
 
-def _log(action: str, entry: OutboxEntry, *, level: int = logs.INFO, code: str = "") -> None:
+def _log(action: str, entry: OutboxEntry, *, level: int = logs.INFO, code: str = "", detail: str = "") -> None:
     """With the output or the message that the entry is about."""
     about = entry.content
     output, message = (None, about.id) if isinstance(about, Message) else (about.id, None)
-    logs.event(action, level=level, output=output, message=message, code=code)
+    logs.event(action, level=level, output=output, message=message, code=code, detail=detail)

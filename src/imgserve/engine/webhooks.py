@@ -1,7 +1,7 @@
 """Webhooks: that of a job which names none, and each try to send a message, signed.
 
-Called by ``intake``, and by the outbox. The headers and the signature are those of Standard
-Webhooks (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
+Called by ``intake`` and ``outbox``. Headers and signature are those of Standard Webhooks
+(https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
 """
 
 import time
@@ -31,9 +31,6 @@ class DefaultWebhooks:
 
     def __init__(self, configs: Mapping[str, WebhookConfig] | None = None) -> None:
         self.replace(configs or {})
-
-    def __len__(self) -> int:
-        return len(self._of)
 
     def replace(self, configs: Mapping[str, WebhookConfig]) -> None:
         """For the jobs that come from now on."""

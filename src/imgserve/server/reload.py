@@ -64,7 +64,7 @@ class Reload:
                 _log_failure(error)
             else:
                 counts = {"keys": len(self._keys.known), "presets": len(self._presets.recipes)}
-                counts["credentials"] = len(self._last.credentials)
+                counts |= {"credentials": len(self._last.credentials), "webhooks": len(self._last.webhooks)}
                 logs.event("reloaded", **counts, pictures=len(self.components.named) if self.components else 0)
 
     async def _replace_all(self) -> None:

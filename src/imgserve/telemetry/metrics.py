@@ -104,6 +104,7 @@ BUILD_INFO.labels(version("imgserve"), python_version()).set(1)
 # Labels that are there from the start, so that the first event is seen as an increase.
 POSTS.labels("accepted", "")
 JOBS_ENDED.labels("succeeded", "")
+WEBHOOKS_ENDED.labels("delivered")
 _stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
 _worker_ends = {cause: WORKER_ENDS.labels(cause) for cause in get_args(WorkerEnd)}
 
