@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -23,13 +24,6 @@ ONE_JOB = ["output.placeholder", "job.accepted", "job.started", "output.delivere
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shops]:
     server = Shops(tmp_path_factory.mktemp("events"))
-    with server.daemon:
-        yield server
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Shops]:
-    server = Shops(tmp_path)
     with server.daemon:
         yield server
 
@@ -229,25 +223,42 @@ def test_a_proxy_in_front_holds_nothing_back(server: Shops, tmp_path: Path, name
             assert {event.job_id for event in stream.until("job.accepted")} == {job}
 
 
-def test_streams_end_when_keys_are_read_again_and_when_the_server_stops(alone: Shops) -> None:
-    shop, gone = alone.shop(), alone.shop()
-    with alone.stream(shop) as stays, alone.stream(gone) as goes:
-        alone.key_file.write_text(f"shop-0:{shop.key}\n")
-        os.kill(alone.daemon.pid, signal.SIGHUP)
+def test_streams_end_when_keys_are_read_again(server: Shops) -> None:
+    shop, gone = server.shop(), server.shop()
+    keys = server.key_file.read_text()
+    with server.stream(shop) as stays, server.stream(gone) as goes:
+        server.key_file.write_text(f"shop:{shop.key}\n")
+        os.kill(server.daemon.pid, signal.SIGHUP)
         assert (list(stays), list(goes)) == ([], [])
-    with alone.stream(gone) as refused:
+    with server.stream(gone) as refused:
         assert refused.status == 401
-    with alone.stream(shop) as stream, alone.stream(None) as operators:
-        assert alone.daemon.stop() == 0
-        assert (list(stream), list(operators)) == ([], [])
+    server.key_file.write_text(keys)
+    os.kill(server.daemon.pid, signal.SIGHUP)
+    wait_until(lambda: is_open(server, gone))
 
 
-def test_a_client_that_takes_nothing_does_not_hold_up_the_end(alone: Shops) -> None:
-    shop = alone.shop()
-    with alone.deaf(shop), alone.stream(shop) as reader:
+def test_after_a_crash_a_client_goes_on_where_it_was(server: Shops) -> None:
+    shop = server.shop()
+    with server.stream(shop) as stream:
+        soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        job = posted(shop, server.job(not_before=soon))
+        events = stream.until("job.accepted")
+        server.daemon.kill()
+    server.daemon.start()
+    with server.stream(shop, Last_Event_ID=str(events[-1].id)) as stream:
+        events += stream.until("job.succeeded")
+    assert types(events) == ONE_JOB
+    assert {event.job_id for event in events} == {job}
+
+
+def test_streams_end_with_the_server_and_a_client_that_takes_nothing_does_not_hold_it_up(server: Shops) -> None:
+    shop = server.shop()
+    with server.deaf(shop), server.stream(shop) as reader, server.stream(None, "/v1/events?type=job.failed") as all_:
         for _ in range(6):
-            posted(shop, alone.job(50, not_before=LATER))
+            posted(shop, server.job(50, not_before=LATER))
         assert len([next(reader) for _ in range(6 * 51)]) == 306
-        assert alone.daemon.stop() == 0
-    assert "stream_stalled" in alone.daemon.log
-    assert "left_behind" not in alone.daemon.log
+        assert server.daemon.stop() == 0
+        assert (list(reader), list(all_)) == ([], [])
+    assert "stream_stalled" in server.daemon.log
+    assert "left_behind" not in server.daemon.log
+    server.daemon.start()
