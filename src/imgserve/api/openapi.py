@@ -36,7 +36,7 @@ class Call(msgspec.Struct, frozen=True):
     of ``uses``.
 
     ``errors`` are the statuses of its problems, ``statuses`` those of its answers. Structs of ``uses`` are parts of
-    requests.
+    requests, those of ``shows`` of answers.
     """
 
     method: str
@@ -51,6 +51,7 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     statuses: tuple[int, ...] = (200,)
     is_body_optional: bool = False
+    shows: tuple[type[msgspec.Struct], ...] = ()
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -95,6 +96,7 @@ def document(calls: Sequence[Call], rows: Iterable[Route], messages: Sequence[Me
 def _told(calls: Iterable[Call]) -> Iterator[type[msgspec.Struct]]:
     """The Structs of answers."""
     yield Problem
+    yield from (struct for call in calls for struct in call.shows)
     for shape in (shape for call in calls for shape in call.answers.values() if not isinstance(shape, dict)):
         yield from (shape,) if isinstance(shape, type) else shape
 

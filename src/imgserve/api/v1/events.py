@@ -8,13 +8,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
 from imgserve.api.http import asgi, sse
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.openapi import Call, Parameter, Schema
+from imgserve.api.openapi import Call, Parameter, Schema, reference
 from imgserve.api.query import query_of, words_of
 from imgserve.api.v1 import streams
 from imgserve.api.v1.jobs import JOB_ID, id_in, own
@@ -22,7 +22,7 @@ from imgserve.api.v1.streams import Streams
 from imgserve.engine.operator import JobAdmin
 from imgserve.jobs.model import END_EVENTS, EventType
 from imgserve.jobs.protocol import EventQueue, EventWatch
-from imgserve.jobs.views import Event, EventData, EventQuery, OperatorJobView, time_of
+from imgserve.jobs.views import Event, EventBody, EventQuery, JobView, OperatorJobView, time_of
 from imgserve.request.faults import Faults
 
 PING_S = 15.0
@@ -30,17 +30,42 @@ PING_S = 15.0
 MOST_BEHIND = 1000
 # The body of a job of 50 outputs is 30 KB: a stream holds half a megabyte of them.
 PAGE = 16
-JOB, GAP = "job", "gap"
 
 _TYPES: tuple[EventType, ...] = get_args(EventType)
 _ENDS = frozenset[EventType](END_EVENTS.values())
 _BEGINS = frozenset[EventType]({"job.accepted", "job.started", "job.retrying"})
 
-_BODY: Schema = {"type": "string", "description": "server-sent events; the data of each is an EventBody"}
+
+class StreamData(msgspec.Struct, frozen=True):
+    """In the form of all data, since clients read it so."""
+
+    job: JobView | None
+    output: None = None
+
+
+class StreamBody(msgspec.Struct, frozen=True):
+    """The data of an event that only streams have: `job`, the whole job as it is, and `gap`, without a job."""
+
+    type: Literal["job", "gap"]
+    timestamp: datetime
+    data: StreamData
+
+
+_DATA = {"anyOf": [reference(EventBody), reference(StreamBody)]}
+_TEXT: Schema = {"type": "string"}
+_EVENT: Schema = {
+    "type": "object",
+    "description": "each event of the stream",
+    "properties": {
+        "id": _TEXT, "event": _TEXT,
+        "data": {**_TEXT, "contentMediaType": "application/json", "contentSchema": _DATA},
+    },
+    "required": ["id", "event", "data"],
+}  # fmt: skip
 _PARAMETERS = (
     Parameter("after", "only events behind the one with this `id`", {"type": "integer", "minimum": 0}),
-    Parameter("type", f"only these, separated by commas: {', '.join(_TYPES)}", {"type": "string"}),
-    Parameter(sse.NAME, "as `after`, and counts before it", {"type": "string"}, place="header"),
+    Parameter("type", f"only these, separated by commas: {', '.join(_TYPES)}", _TEXT),
+    Parameter(sse.NAME, "as `after`, and counts before it", _TEXT, place="header"),
 )
 
 
@@ -50,36 +75,22 @@ CALLS = (
         "/v1/events",
         "events",
         "What happens to your jobs, as server-sent events, until the client hangs up.",
-        {sse.MEDIA_TYPE: _BODY},
+        {sse.MEDIA_TYPE: _EVENT},
         (401, 422, 429, 503),
         _PARAMETERS,
+        shows=(EventBody, StreamBody),
     ),
     Call(
         "GET",
         "/v1/jobs/{job_id}/events",
         "job_events",
         "The job as it is, then what happens to it, until its end. 204 if the client has all events of an ended job.",
-        {sse.MEDIA_TYPE: _BODY},
+        {sse.MEDIA_TYPE: _EVENT},
         (401, 404, 422, 429, 503),
         (JOB_ID, *_PARAMETERS),
         statuses=(200, 204),
     ),
 )
-
-
-class _NoData(msgspec.Struct, frozen=True):
-    """In the form of all data, since clients read it so."""
-
-    job: None = None
-    output: None = None
-
-
-class _Own(msgspec.Struct, frozen=True):
-    """The body of an event that only streams have: ``job``, whose data is the whole job as it is, and ``gap``."""
-
-    type: str
-    timestamp: datetime
-    data: EventData | _NoData
 
 
 class Events:
@@ -139,13 +150,13 @@ class Feed:
     async def texts(self) -> AsyncIterator[bytes]:
         if self._job is not None:
             job = msgspec.structs.replace(self._job, timeline=msgspec.UNSET).public()
-            yield _own_event(self._query.after, JOB, EventData(job, None))
+            yield _of_stream(self._query.after, "job", StreamData(job))
         now = asyncio.get_running_loop().time
         sent_at = now()
         while True:
             page = await self._queue.events_after(self._query, self._clock())
             if page.is_gap:
-                yield _own_event(page.events[0].number - 1 if page.events else page.last, GAP, _NoData())
+                yield _of_stream(page.events[0].number - 1 if page.events else page.last, "gap", StreamData(None))
             for event in page.events:
                 self._note(event)
                 if not self._types or event.type in self._types:
@@ -174,8 +185,8 @@ class Feed:
             self._has_ended = event.type in _ENDS
 
 
-def _own_event(number: int, kind: str, data: EventData | _NoData) -> bytes:
-    return sse.event(number, kind, msgspec.json.encode(_Own(kind, time_of(time.time()), data)))
+def _of_stream(number: int, kind: Literal["job", "gap"], data: StreamData) -> bytes:
+    return sse.event(number, kind, msgspec.json.encode(StreamBody(kind, time_of(time.time()), data)))
 
 
 def _asked(scope: Scope) -> tuple[int | None, tuple[EventType, ...]]:
