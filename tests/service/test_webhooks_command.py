@@ -77,8 +77,8 @@ def test_a_server_with_the_printed_settings_sends_there_and_once_more_on_request
     shops = Shops(tmp_path, "--config", str(tmp_path / "imgserve.toml"))
     lines = re.search(r"allow_network(?s:.+?)\n(?=\nA job)", listener.told)
     assert lines is not None
-    owners = 'principals = ["shop-0", "shop-1"]'  # needed where keys have several names
-    (tmp_path / "imgserve.toml").write_text(f"{lines[0]}\n{owners}\n")
+    settings = lines[0].replace('# principals = ["NAME"]', 'principals = ["shop-0", "shop-1"]')
+    (tmp_path / "imgserve.toml").write_text(settings)
     hook = re.search(r'"webhook": (\{.+\})', listener.told)
     assert hook is not None
     with shops.daemon:

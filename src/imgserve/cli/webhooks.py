@@ -32,6 +32,7 @@ allow_network = ["{host}/32"]
 type = "webhook"
 secret_file = "{secret}"
 for = ["{url}"]
+# principals = ["NAME"]  # where keys have several names: those whose jobs may use it
 
 A job names the place: "webhook": {{"url": "{url}", "secret": "listen"}}
 """
