@@ -13,6 +13,7 @@ import pytest
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.hooks import NEW_SECRET, SECRET, Receiver
 from tests.support.native import Caller
+from tests.support.npm import install
 from tests.support.pictures import encoded, scene
 from tests.support.sizes import IS_FULL, Figures
 
@@ -32,11 +33,7 @@ pytestmark = pytest.mark.skipif(not IS_FULL, reason="installs an npm package: ma
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which Node finds the package."""
-    top = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(top), PACKAGE]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return top
+    return install(tmp_path_factory.mktemp("node"), PACKAGE)
 
 
 def test_the_javascript_library_verifies_them(tmp_path: Path, node: Path, figures: Figures) -> None:

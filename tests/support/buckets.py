@@ -74,6 +74,14 @@ def credential_for(endpoint: str, *urls: str) -> CredentialConfig:
     return CredentialConfig("s3", Secret("key of a test"), urls, access_key_id="TESTKEY", endpoint=endpoint)
 
 
+def settings_of(endpoint: str, url: str) -> str:
+    """Of a server whose environment has the key as ``SECRET``."""
+    return (
+        f'[credential.store]\ntype = "s3"\naccess_key_id = "TESTKEY"\nsecret_env = "SECRET"\n'
+        f'endpoint = "{endpoint}"\nfor = ["{url}"]\n'
+    )
+
+
 class ObjectStore:
     """A bucket of its own: all of moto's servers in a process have the same buckets.
 
@@ -121,11 +129,7 @@ class ObjectStore:
 
     @property
     def settings(self) -> str:
-        """Of a server whose environment has the key as ``SECRET``."""
-        return (
-            f'[credential.store]\ntype = "s3"\naccess_key_id = "TESTKEY"\nsecret_env = "SECRET"\n'
-            f'endpoint = "{self.endpoint}"\nfor = ["{self.url}"]\n'
-        )
+        return settings_of(self.endpoint, self.url)
 
     @property
     def credentials(self) -> Credentials:
