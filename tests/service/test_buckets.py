@@ -12,7 +12,7 @@ from examples.receivers import Behaviour, HttpReceiver
 
 from tests.service.conftest import opened
 from tests.support.buckets import Environ, ObjectStore, StartResponse, WsgiApp
-from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.native import Caller, sha256
 from tests.support.pictures import encoded, scene
 
@@ -158,6 +158,25 @@ def test_what_is_refused(shop: Shop) -> None:
     assert elsewhere.faults == [("outputs[0].destination", "credential_not_allowed")]
 
 
+def test_the_classic_protocol(shop: Shop) -> None:
+    def reply(source: str, destination: str, **fields: object) -> dict[str, object]:
+        job = {"operationType": "resize", "srcURL": source, "dstURL": destination, "args": {"width": 60}}
+        return shop.server.post(job | fields).body
+
+    own = f"{shop.store.url}/in/photo.jpg"
+    place = f"{shop.store.url}/out/{{$basename}}-{{$width}}.{{$ext}}"
+    assert reply(own, place) == {"dstURL": f"{shop.store.url}/out/photo-60.jpg"}
+    wait_until(lambda: (found := shop.store.get("out/photo-60.jpg")) and found.state == "final")
+    for source, destination, number, field in (
+        ("s3://another/a.jpg", place, 115, "srcURL"),
+        (own, "s3://another/a.jpg", 116, "dstURL"),
+        (own, own, 116, "dstURL"),
+    ):
+        refused = reply(source, destination)
+        assert refused["code"] == number
+        assert str(refused["detail"]).startswith(f"{field}: ")
+
+
 def test_a_newer_job_supersedes_an_older_one(shop: Shop) -> None:
     shop.trouble.refused.append("final")
     older = shop.call.submit(shop.job("in/photo.jpg", shop.output("a.png", 60)))
@@ -217,6 +236,11 @@ def test_a_403_after_the_expiry(shop: Shop, tmp_path: Path, ago_s: int, code: st
         refused = shop.call.submit(shop.job("in/photo.jpg", output))
         assert (refused.status, refused.faults) == (422, [("outputs[0].destination", code)])
         assert "0123abcd" not in str(refused.body)
+        classic = shop.server.post({
+            "operationType": "resize", "srcURL": f"{shop.store.url}/in/photo.jpg", "dstURL": output["destination"],
+            "args": {"width": 60, "method": "PUT"},
+        })  # fmt: skip
+        assert classic.body["code"] == 205
         unasked = shop.done(shop.job("in/photo.jpg", output | {"placeholder": "none"}))
     assert unasked["outputs"][0]["error"]["code"] == code
     assert unasked["outputs"][0]["error"]["retryable"] is False

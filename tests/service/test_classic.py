@@ -126,7 +126,7 @@ BAD: list[tuple[int, dict[str, object]]] = [
     (107, {"args": {"width": 200, "blur": 900}}),
     (108, {"operationType": "rasterize"}),
     (109, {"srcURL": "gopher://example.com/x.png"}),
-    (110, {"dstURL": "s3://bucket/x.png"}),
+    (110, {"dstURL": "gs://bucket/x.png"}),
     (111, {"dstURL": "http://example.com/x.png"}),
     (112, {"dstURL": "http://example.com/x.png", "args": {"width": 2, "field_name": 7}}),
     (113, {"dstURL": "ftp://example.com/x.bmp"}),

@@ -186,7 +186,8 @@ def test_a_log_repeats_no_text_and_no_name_of_the_sender() -> None:
 def test_each_number_is_that_of_something_and_each_fault_has_one() -> None:
     errors = {error.code for error in all_errors()}
     fault_codes = set(get_args(faults.Code))
-    of_others = {"credential_not_allowed", "webhook_refused"}  # jobs of this protocol have neither
+    # The path decides about the first; jobs of this protocol have no webhook.
+    of_others = {"credential_not_allowed", "webhook_refused"}
     assert fault_codes - NUMBER.keys() == of_others
     assert NUMBER.keys() - errors - fault_codes == set()
     assert set(NUMBER.values()) == set(MEANING)

@@ -30,7 +30,7 @@ _ROWS = {
     ),
     203: ("the source is smaller than the result", "source_too_small"),
     204: ("the SVG is invalid", "not_svg svg_invalid"),
-    205: ("the placeholder cannot be delivered", "delivery_failed delivery_unknown"),
+    205: ("the placeholder cannot be delivered", "delivery_failed delivery_unknown destination_expired"),
     206: ("the source is too large (bytes, pixels, frames)", "source_too_large picture_too_large"),
     207: ("the result cannot be made as small as max_bytes", "max_bytes_unreachable"),
     301: (

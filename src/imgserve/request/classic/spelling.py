@@ -75,13 +75,19 @@ def number_of(error: ImgserveError) -> int | None:
     """The error's number, of several faults the lowest; None for an error that has none."""
     if isinstance(error, RequestInvalid):
         return min(map(number_of_fault, error.faults), default=None)
-    return NUMBER.get(error.code)
+    return NUMBER.get(_code_at(error.code, error.path))
 
 
 def number_of_fault(fault: Fault) -> int:
-    """A URL of a further picture is an arg, not srcURL."""
-    is_arg = fault.code in _OF_URLS and fault.path[:1] != ("source",)
-    return NUMBER["field_invalid" if is_arg else fault.code]
+    return NUMBER[_code_at(fault.code, fault.path)]
+
+
+def _code_at(code: str, path: Path) -> str:
+    """A URL of a further picture is an arg, not srcURL. A bucket without a credential is refused by policy."""
+    if code == "credential_not_allowed":
+        return "destination_refused" if "destination" in path else "source_refused"
+    is_arg = code in _OF_URLS and path[:1] != ("source",)
+    return "field_invalid" if is_arg else code
 
 
 def sentence_of(error: ImgserveError, request: JobRequest | None = None, *, is_discreet: bool = False) -> str:
