@@ -81,7 +81,9 @@ def test_the_server_tells_about_itself(world: World) -> None:
     assert seen["uptime_s"] > 0
     assert seen["sandbox"]
     assert seen["version"]
-    assert seen["quota"] == {"max_waiting": 10_000, "max_on_demand": 256, "rate_limit_per_minute": None}
+    assert seen["quota"] == {
+        "max_waiting": 10_000, "max_on_demand": 256, "rate_limit_per_minute": None, "max_upload_bytes": 2_000_000_000,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

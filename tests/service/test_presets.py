@@ -162,7 +162,9 @@ def test_a_principal_learns_what_it_may_do(place: Place) -> None:
     with place.server(f'api_key_file = "{place.top}/keys"\nrate_limit_per_minute = 30\nmax_waiting = 50\n') as server:
         key = {"Authorization": "Bearer the-key-of-the-shop-1"}
         told = json.loads(call(server, None, key, "/v1/server", "GET").body)
-        assert told["quota"] == {"max_waiting": 25, "max_on_demand": 128, "rate_limit_per_minute": 30}
+        assert told["quota"] == {
+            "max_waiting": 25, "max_on_demand": 128, "rate_limit_per_minute": 30, "max_upload_bytes": 2_000_000_000,
+        }  # fmt: skip
         assert told["limits"]["max_source_bytes"] == 50_000_000
         assert {"jpeg", "webp"} <= set(told["formats"]["write"])
         assert set(told) == {"version", "formats", "limits", "quota"}, "the rest is the operator's"

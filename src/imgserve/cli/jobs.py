@@ -99,7 +99,8 @@ def _refused(flags: argparse.Namespace) -> int:
         sender = " ".join(filter(None, (refusal.principal, refusal.client, refusal.host)))
         lines = [f"{refusal.at:%Y-%m-%d %H:%M:%S}  {refusal.classic_code or '-':>3}  {refusal.code}  {sender}"]
         lines += [f"{'':<26}{refusal.detail}"]
-        lines += [f"{'':<26}{refusal.source} -> {', '.join(refusal.destinations)}"] if refusal.source else []
+        if refusal.destinations:
+            lines.append(f"{'':<26}{refusal.source or SENT} -> {', '.join(refusal.destinations)}")
         output.show(refusal, "\n".join(lines), is_json=flags.json)
     if not page.refusals:
         output.complain("no job was refused since the server was started")

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from imgserve.jobs.faults import SourceGone
-from imgserve.jobs.model import Accepted, NewJob, OutputResult, ResultStatus, Settlement
+from imgserve.jobs.model import Accepted, NewJob, OutputResult, PlaceholderResult, ResultStatus, Settlement
 from imgserve.jobs.protocol import KeptUpload, Queue
 from imgserve.request.source import Source, received, sent_source
 from tests.support.queues import START, House, claimed, ended, new_job, output
@@ -62,6 +62,14 @@ async def test_neither_does_one_that_was_cancelled_or_refused(queue: Queue) -> N
     assert await queue.release_uploads(START + 9 * DAY_S) == ()
     await queue.refuse(refused.number, (), "delivery_failed", "", START)
     assert await queue.release_uploads(START) == ("f" * 32,)
+    # Its placeholder lies somewhere, so it stays as a failed job; which nobody can retry.
+    job = msgspec.structs.replace(with_upload("e" * 32), outputs=(output(),))
+    refused = await queue.enqueue(job, START)
+    assert isinstance(refused, Accepted)
+    written = PlaceholderResult(refused.outputs[0].id, "written")
+    await queue.refuse(refused.number, (written,), "delivery_failed", "", START)
+    assert (await queue.job(refused.id)).status == "failed"
+    assert await queue.release_uploads(START) == ("e" * 32,)
 
 
 async def test_that_of_a_failed_job_is_kept_for_a_day_then_a_retry_is_too_late(queue: Queue) -> None:

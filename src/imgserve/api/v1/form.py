@@ -82,6 +82,16 @@ async def whole(next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int = CA
     return b"".join(chunks)
 
 
+def once(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    """All of it as one chunk, then an empty one."""
+    left = [data]
+
+    async def chunk() -> bytes:
+        return left.pop() if left else b""
+
+    return chunk
+
+
 def form_schema(job: Schema) -> Schema:
     """For the API's description."""
     return {"type": "object", "required": [JOB], "properties": {JOB: job}, "additionalProperties": BINARY}

@@ -18,7 +18,7 @@ from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
 from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
-from imgserve.api.v1.form import JOB, Form, form_schema, whole
+from imgserve.api.v1.form import JOB, Form, form_schema, once, whole
 from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
 from imgserve.engine.ondemand import OnDemand
 from imgserve.errors import ImgserveError, Path
@@ -116,7 +116,7 @@ class PictureBody:
 
     def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
         if isinstance(source, Inline):
-            return on_demand.receive(_once(source.data), len(source.data))
+            return on_demand.receive(once(source.data), len(source.data))
         if isinstance(source, Upload):
             assert self._form is not None, "a part is expected in a multipart body only"
             return on_demand.receive(self._noting_end(self._form.picture(source.part)), self._length)
@@ -189,12 +189,3 @@ def _length_in(headers: Mapping[bytes, bytes]) -> int | None:
 
 def _read(text: bytes, thing: str, parse: Callable[[dict[str, object]], T]) -> T:
     return parse(object_in(text, thing))
-
-
-def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:
-    left = [data]
-
-    async def chunk() -> bytes:
-        return left.pop() if left else b""
-
-    return chunk

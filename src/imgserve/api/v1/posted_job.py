@@ -10,7 +10,7 @@ from multipart import parse_options_header
 
 from imgserve.api.http.asgi import Receive, Scope
 from imgserve.api.http.body import Body, BodyTooLarge, Incoming
-from imgserve.api.v1.form import Form
+from imgserve.api.v1.form import Form, once
 from imgserve.api.v1.json_body import check_plain, read_json
 from imgserve.request.job import JobRequest
 
@@ -56,15 +56,6 @@ class PostedJob:
     def picture(self, request: JobRequest) -> tuple[Callable[[], Awaitable[bytes]], int | None]:
         """The chunks of a picture that comes with its request, the last one empty, and its length, or more."""
         if request.inline is not None:
-            return _once(request.inline), len(request.inline)
+            return once(request.inline), len(request.inline)
         assert self._form is not None, "a part is named in a form only"
         return self._form.picture(request.source.path), self.length
-
-
-def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:
-    left = [data]
-
-    async def chunk() -> bytes:
-        return left.pop() if left else b""
-
-    return chunk
