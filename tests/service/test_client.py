@@ -89,6 +89,14 @@ def test_three_sizes_of_one_picture(place: Place, client: Client) -> None:
     assert "output.delivered" in {entry.event for entry in client.job(job.id).timeline}
 
 
+def test_a_job_brings_its_picture(place: Place, client: Client) -> None:
+    assert client.preview(PHOTO, [small(place, "own")]).outputs[0].width == 20
+    job = client.submit(PHOTO, [small(place, "own")]).wait()
+    assert (job.status, job.source.url, job.source.size_bytes) == ("succeeded", None, len(PHOTO))
+    with Image.open(place.out / "own.png") as picture:
+        assert picture.size == (20, 15)
+
+
 def test_a_picture_at_once(place: Place, client: Client) -> None:
     for picture in (PHOTO, source(place)):
         rendered = client.render(picture, operations=[Resize(width=20)], encode=Encode("webp"))
