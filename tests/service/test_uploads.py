@@ -88,6 +88,21 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A server that its tests end. A failpoint's name is in a file beside it."""
+    top = tmp_path_factory.mktemp("mortal")
+    with serving(top, failpoint_file=str(top / "failpoint"), low_speed_time_s=60) as running:
+        yield running
+
+
+@pytest.fixture
+def alone(mortal: Shop) -> Shop:
+    if not mortal.server.is_running:
+        mortal.server.start()
+    return mortal
+
+
 def test_one_picture_of_a_form_for_two_outputs(shared: Shop) -> None:
     answer = shared.shop.upload(shared.job("two"), ("photo.jpg", PHOTO), Prefer="wait=30")
     assert answer.status == 200, answer
@@ -319,42 +334,40 @@ def upload_bytes(shop: Shop) -> float:
     return float(figure)
 
 
-def test_a_server_that_stops_waits_for_no_upload(tmp_path: Path) -> None:
-    with serving(tmp_path, low_speed_time_s=60) as alone, begun(alone, alone.job("late"), PHOTO[:500]) as connection:
+def test_a_crash_loses_no_picture_of_a_stored_job_and_keeps_no_other(alone: Shop) -> None:
+    def send(name: str) -> Any:
+        # Without a key the very same request finds its unanswered job.
+        key = {} if name == "intake_enqueued" else {"Idempotency_Key": name}
+        return alone.shop.upload(alone.job(name), ("photo.jpg", PHOTO), **key)
+
+    point = alone.server.data_dir.parent / "failpoint"
+    for number, name in enumerate(POINTS):
+        point.write_text(name)
+        with pytest.raises(OSError, match=r".*"):
+            send(name)
+        assert alone.server.wait() == 137
+        assert len(alone.kept) == 1
+        point.unlink()
+        alone.server.start()
+        stored = alone.shop.page()["jobs"]
+        assert len(stored) == number + (name != "upload_written")
+        if name == "upload_written":
+            assert alone.kept == []
+        again = send(name)
+        assert again.status in (200, 202), again
+        if name != "upload_written":
+            assert again.body["id"] == stored[0]["id"]
+        assert alone.shop.ended(again.body["id"])["status"] == "succeeded"
+        wait_until(alone.is_tidy)
+    assert len(alone.shop.page()["jobs"]) == len(POINTS)
+
+
+def test_a_server_that_stops_waits_for_no_upload(alone: Shop) -> None:
+    with begun(alone, alone.job("late"), PHOTO[:500]) as connection:
         wait_until(lambda: len(alone.kept) == 1)
         assert upload_bytes(alone) == min(9000, 2 * len(PHOTO))
         stopping = time.monotonic()
         assert alone.server.stop() == 0
         assert time.monotonic() - stopping < 5
         assert refusal_on(connection) == (503, "draining")
-        assert alone.kept == []
-
-
-def test_a_crash_loses_no_picture_of_a_stored_job_and_keeps_no_other(tmp_path: Path) -> None:
-    point = tmp_path / "failpoint"
-    with serving(tmp_path, failpoint_file=str(point)) as alone:
-
-        def send(name: str) -> Any:
-            # Without a key the very same request finds its unanswered job.
-            key = {} if name == "intake_enqueued" else {"Idempotency_Key": name}
-            return alone.shop.upload(alone.job(name), ("photo.jpg", PHOTO), **key)
-
-        for number, name in enumerate(POINTS):
-            point.write_text(name)
-            with pytest.raises(OSError, match=r".*"):
-                send(name)
-            assert alone.server.wait() == 137
-            assert len(alone.kept) == 1
-            point.unlink()
-            alone.server.start()
-            stored = alone.shop.page()["jobs"]
-            assert len(stored) == number + (name != "upload_written")
-            if name == "upload_written":
-                assert alone.kept == []
-            again = send(name)
-            assert again.status in (200, 202), again
-            if name != "upload_written":
-                assert again.body["id"] == stored[0]["id"]
-            assert alone.shop.ended(again.body["id"])["status"] == "succeeded"
-            wait_until(alone.is_tidy)
-        assert len(alone.shop.page()["jobs"]) == len(POINTS)
+    assert alone.kept == []
