@@ -305,7 +305,8 @@ def test_a_host_is_silent_until_a_write_to_it_is_quick() -> None:
         assert under_way.slow() == {"slow": 1, "quick": 1}
     assert not under_way.slow()
     assert under_way.silent() == {"slow", "quick"}
-    with under_way.to("quick"):
+    with under_way.to("quick"), under_way.to("new"):
+        assert under_way.expected_slow() == {"quick": 1}, "from its start"
         now += 1
         assert under_way.silent() == {"slow", "quick"}, "it is not over yet"
     assert under_way.silent() == {"slow"}

@@ -20,8 +20,9 @@ from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.settings.tree import Settings
+from tests.contract.queue.test_webhooks import messages, posted
 from tests.support.certificates import Authority
-from tests.support.queues import START, accepted, claimed, ended, failed, released
+from tests.support.queues import START, accepted, claimed, ended, failed, output, released
 from tests.support.sqlite import SqliteHouse
 from tests.unit.settings.test_settings import loaded
 
@@ -217,6 +218,19 @@ async def test_waiting_jobs_without_a_server_and_debts(house: Path) -> None:
     assert (state, "no server runs" in detail) == ("warning", True)
     [(state, detail)] = said(storage.look, settings_in(house), "outbox")
     assert (state, "1 still tried, 0 given up, 0 of stored" in detail) == ("warning", True)
+
+
+async def test_webhooks_that_were_not_taken(house: Path) -> None:
+    queues = SqliteHouse(house / "data")
+    queue = await queues.open()
+    for name in ("a", "b"):
+        await posted(queue, output(f"http://h.test/{name}.png"))
+        await queue.settle(ended(await claimed(queue), "delivered"), START)
+    given_up, _ = await messages(queue)
+    await queue.settle_entry(given_up, "abandoned", START)
+    await queues.crash()
+    found = [("warning", "messages left: 1 still tried, 1 given up")]
+    assert said(storage.look, settings_in(house), "webhooks") == found
 
 
 async def test_a_damaged_and_a_newer_queue_file(house: Path) -> None:

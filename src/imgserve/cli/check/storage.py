@@ -155,6 +155,7 @@ def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
     if queue.counts is not None:
         yield _waiting(queue.counts, time.time(), is_served=is_served)
         yield _outbox(queue.counts)
+        yield _webhooks(queue.counts)
 
 
 def _queue_file(queue: Inspected) -> Finding:
@@ -188,3 +189,11 @@ def _outbox(queue: Counts) -> Finding:
     detail += f", {queue.unreadable:,} of stored jobs that cannot be read"
     hint = "look in the log for placeholder_left and placeholder_abandoned, and replace the last two by hand"
     return warning("outbox", detail, hint)
+
+
+def _webhooks(queue: Counts) -> Finding:
+    if not queue.webhooks_abandoned:
+        return ok("webhooks", f"{counted(queue.webhooks, 'message')} still to be sent")
+    detail = f"messages left: {queue.webhooks:,} still tried, {queue.webhooks_abandoned:,} given up"
+    hint = "look in the log for webhook_abandoned, mend the receiver, and replay the webhooks of these jobs"
+    return warning("webhooks", detail, hint)
