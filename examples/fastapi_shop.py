@@ -42,8 +42,6 @@ Name = Annotated[str, InPath(pattern=r"^[a-z0-9-]{1,50}$")]
 @app.put("/photos/{name}", status_code=202)
 async def take(name: Name, request: Request) -> dict[str, str]:
     """The body is the picture. The answer has the path of each size, which a web server may serve from now on."""
-    original = SHOP / f"originals/{name}"
-    original.write_bytes(await request.body())
     outputs = [
         Output(
             name=size,
@@ -54,7 +52,7 @@ async def take(name: Name, request: Request) -> dict[str, str]:
         for size, (width, height) in SIZES.items()
     ]
     try:
-        await imgserve.submit(original.as_uri(), outputs, webhook=WEBHOOK, metadata={"photo": name})
+        await imgserve.submit(await request.body(), outputs, webhook=WEBHOOK, metadata={"photo": name})
     except ApiError as error:  # such as a picture that cannot be read
         raise HTTPException(error.status, {"code": error.code, "detail": error.detail}) from error
     return {size: f"/sizes/{name}-{size}.webp" for size in SIZES}
