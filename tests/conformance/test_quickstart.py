@@ -53,7 +53,7 @@ def test_five_sizes_in_a_bucket(sources: Path) -> None:
     (sources / "quickstart.toml").write_text(settings)
     looks = [LOOK_BEGINS + look.format(name=name) for name in SIZES]
     *commands, stop = commands[0 if IS_FULL else INSTALLING :]
-    script = "\n".join(["set -e", f"trap '{stop}' ERR", "trap 'kill %1' EXIT", *commands, *looks, stop])
+    script = "\n".join(["set -e", f"trap '{stop}' ERR", "trap 'kill %1; wait' EXIT", *commands, *looks, stop])
     ended = subprocess.run(
         ["bash", "-c", script], cwd=sources, capture_output=True, text=True, timeout=sized(PATIENCE_S, 900), check=False
     )
