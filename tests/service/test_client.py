@@ -1,6 +1,8 @@
 """imgserve.client against the real daemon: with keys over TCP, and as the operator over the control socket."""
 
+import contextlib
 import io
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from imgserve.client import (
     Client,
     Destination,
     Encode,
+    Event,
     Output,
     Placeholder,
     Resize,
@@ -174,6 +177,53 @@ def test_a_failed_job_is_queued_again(place: Place, client: Client) -> None:
     again = client.retry(failed.id, "0")
     assert (again.id, again.status, again.retries) == (failed.id, "queued", 1)
     assert client.wait(failed.id).status == "failed"
+
+
+def test_a_job_is_watched_until_it_ends(place: Place, client: Client) -> None:
+    submitted = client.submit(source(place, place.held), [small(place)])
+    seen: list[Event] = []
+    for event in client.events(job_id=submitted.id):
+        if event.type in ("job", "job.started"):
+            place.release()
+        seen.append(event)
+    assert seen[0].type == "job"
+    assert [event.type for event in seen][-2:] == ["output.delivered", "job.succeeded"]
+    delivered, end = seen[-2].output, seen[-1].job
+    assert delivered is not None
+    assert delivered.sha256 == sha256((place.out / "a.png").read_bytes())
+    assert end is not None
+    assert (end.id, end.status) == (submitted.id, "succeeded")
+    assert list(client.events(job_id=submitted.id, after=seen[-1].id)) == []
+
+
+async def test_events_of_all_jobs(place: Place) -> None:
+    async with AsyncClient(place.server.url, key=place.shop.key) as client:
+        jobs = [(await (await client.submit(source(place), [small(place, name)])).wait()).id for name in "ab"]
+        async with contextlib.aclosing(client.events(types="job.succeeded", after="0")) as events:
+            first, second = await anext(events), await anext(events)
+        assert [event.job.id for event in (first, second) if event.job] == jobs
+        async with contextlib.aclosing(client.events(types=["job.succeeded"], after=first.id)) as events:
+            assert await anext(events) == second
+
+
+@refused_socket
+def test_no_event_is_missed_over_a_restart(alone: Place) -> None:
+    """The server is killed while a client listens; one job ends before, one after it."""
+    with Client(data_dir=alone.server.data_dir) as client, ThreadPoolExecutor(1) as threads:
+        last = client.submit(source(alone, alone.held), [small(alone, "last")])
+        first = client.submit(source(alone), [small(alone, "first")])
+
+        def ends() -> list[str]:
+            events = itertools.islice(client.events(types=("job.succeeded",), after="0"), 2)
+            return [event.job.id for event in events if event.job]
+
+        listening = threads.submit(ends)
+        first.wait()
+        os.kill(alone.server.pid, signal.SIGKILL)
+        alone.server.wait()
+        alone.server.start()
+        alone.release()
+        assert listening.result(timeout=30) == [first.id, last.id]
 
 
 @refused_socket

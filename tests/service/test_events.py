@@ -39,6 +39,7 @@ def test_a_stream_has_the_life_of_each_job_in_its_order(server: Shops) -> None:
         assert stream.headers["x-accel-buffering"] == "no"
         first = posted(shop, server.job(metadata={"a": "line\nbreak"}))
         events = stream.until("job.succeeded")
+        assert stream.pings == 1, "the beginning has an id to go on from"
         second = posted(shop, server.job(2))
         events += stream.until("job.succeeded")
     assert types(events[:5]) == ONE_JOB

@@ -185,7 +185,7 @@ def test_tls_and_cors(here: Here) -> None:
 
 
 def test_the_client(here: Here) -> None:
-    sizes, preview, once, steering, at_once, receiver, with_asyncio = programs_in(
+    sizes, preview, once, steering, watched, at_once, receiver, with_asyncio = programs_in(
         (HOWTO.parent / "client.md").read_text()
     )
     assert here.print_of(sizes).splitlines() == [
@@ -196,6 +196,7 @@ def test_the_client(here: Here) -> None:
     assert here.print_of(preview) == f"file://{here.top}/results/photo-600.webp\n"
     assert len(set(here.print_of(once).split())) == 1
     assert here.print_of(steering).startswith("404 no_such_job ")
+    assert here.print_of(watched).splitlines()[-1] == "job.succeeded"
     media_type, facts = here.print_of(at_once).splitlines()
     assert (media_type, facts.rpartition(" ")[0]) == ("image/webp", "jpeg 640 480")
     assert here.print_of(with_asyncio) == "succeeded\n"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -108,7 +108,7 @@ class AsyncClient:
         """The picture's header. For what is included (thumbhash, blurhash, colors, exif, position) it is decoded."""
         return await self._run(flows.answered(calls.info(source, include), self._patience))
 
-    async def events(self, *, job_id: str = "", types: Names = (), after: str = "") -> AsyncIterator[Event]:
+    async def events(self, *, job_id: str = "", types: Names = (), after: str = "") -> AsyncGenerator[Event, None]:
         """As ``Client.events``."""
         feed = Feed(self._patience, job_id, types, after)
         while not feed.is_over:

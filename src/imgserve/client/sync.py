@@ -4,7 +4,7 @@ import contextlib
 import ssl
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -120,11 +120,12 @@ class Client:
         """The picture's header. For what is included (thumbhash, blurhash, colors, exif, position) it is decoded."""
         return self._run(flows.answered(calls.info(source, include), self._patience))
 
-    def events(self, *, job_id: str = "", types: Names = (), after: str = "") -> Iterator[Event]:
+    def events(self, *, job_id: str = "", types: Names = (), after: str = "") -> Generator[Event, None, None]:
         """What happens, as it happens: to all of your jobs without end, to one job until it has ended.
 
-        A connection that ends is opened again, and no event is missed that the server still has; an event ``gap`` says
-        that there were others. ``after``: begin behind the event of this id, else with what happens from now on.
+        A job's events begin with one of type ``job``, which shows it as it is. A connection that ends is opened again,
+        and no event is missed that the server still has; one of type ``gap`` says that there were others. ``after``:
+        begin behind the event of this id, else with what happens from now on.
         """
         feed = Feed(self._patience, job_id, types, after)
         while not feed.is_over:

@@ -51,8 +51,11 @@ def test_fields_of_a_block() -> None:
 
 
 def test_a_gap_has_no_job(clock: Clock) -> None:
-    [gap] = Feed(clock.patience).take(b"id: 3\nevent: gap\ndata: {}\n\n")
-    assert (gap.id, gap.type, gap.job, gap.timestamp) == ("3", "gap", None, None)
+    data = b'{"type":"gap","timestamp":"2027-01-01T12:00:09Z","data":{"job":null,"output":null}}'
+    [gap] = Feed(clock.patience).take(b"id: 3\nevent: gap\ndata: %s\n\n" % data)
+    assert (gap.id, gap.type, gap.job) == ("3", "gap", None)
+    [later] = Feed(clock.patience).take(b"id: 3\nevent: new\ndata: {}\n\n")
+    assert (later.type, later.job, later.timestamp) == ("new", None, None)
 
 
 def test_it_goes_on_where_it_was(clock: Clock) -> None:
@@ -76,6 +79,9 @@ def test_a_jobs_stream_ends_with_the_job(clock: Clock) -> None:
     assert (feed.ended() > 0, feed.is_over) == (True, False), "the server was stopped"
     list(feed.take(block(9, "job.succeeded", ENDED)))
     assert (feed.ended(), feed.is_over) == (0, True)
+    back = Feed(clock.patience, "a/b", after="9")
+    back.opened(204, "")
+    assert (back.ended(), back.is_over) == (0, True), "it has all events"
     every = Feed(clock.patience)
     list(every.take(STREAM))
     assert (every.ended() > 0, every.is_over) == (True, False)

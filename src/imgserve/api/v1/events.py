@@ -151,6 +151,8 @@ class Feed:
         if self._job is not None:
             job = msgspec.structs.replace(self._job, timeline=msgspec.UNSET).public()
             yield _of_stream(self._query.after, "job", StreamData(job))
+        else:
+            yield sse.ping(self._query.after)  # a client that is cut off before the first event can go on from here
         now = asyncio.get_running_loop().time
         sent_at = now()
         while True:
