@@ -4,10 +4,13 @@ import json
 import os
 import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import termios
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -149,6 +152,43 @@ def test_list_and_show(world: World) -> None:
     assert (few.stdout, few.stderr) == (b"{", b"")
 
 
+def test_watch_one_job_until_it_ends(world: World) -> None:
+    operate = Operator(world.server)
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    place = f"file://{world.write_root}/watched.png"
+    job = {"source": f"file://{world.read_root}/Ex.png", "outputs": [{"destination": place}], "not_before": soon}
+    job_id = json.loads(operate("submit", "-", "--json", stdin=json.dumps(job).encode()).stdout)["id"]
+    told = operate("jobs", "watch", job_id[:20])
+    assert (told.returncode, told.stderr) == (0, b"")
+    lines = [line.split()[1:] for line in told.stdout.decode().splitlines()]
+    assert lines == [
+        ["job", job_id, "queued"], ["job.started", job_id, "running"],
+        ["output.delivered", job_id, "succeeded", place], ["job.succeeded", job_id, "succeeded"],
+    ]  # fmt: skip
+    assert operate("submit", job_file(world, "watched.png", "cut.png"), "--wait").returncode == 1
+    failed = json.loads(operate("jobs", "list", "--status", "failed", "--json", "--limit", "1").stdout)["id"]
+    again = operate("jobs", "watch", failed, "--json")
+    assert (again.returncode, again.stderr) == (1, b"")
+    assert [json.loads(line)["job"]["status"] for line in again.stdout.splitlines()] == ["failed"]
+
+
+def test_watch_all_jobs_until_control_c(world: World) -> None:
+    words = ["jobs", "watch", "--type", "job.succeeded", "--data-dir", str(world.server.data_dir)]
+    with subprocess.Popen([sys.executable, "-m", "imgserve", *words], stdout=subprocess.PIPE) as watching:
+        try:
+            assert watching.stdout is not None
+            job_ids = set()
+            while not select.select([watching.stdout], [], [], 0.2)[0]:  # the first ones may come before it listens
+                told = Operator(world.server)("submit", job_file(world, "all.png"), "--wait", "--json")
+                job_ids.add(json.loads(told.stdout)["id"])
+            _, kind, job_id, status = watching.stdout.readline().decode().split()
+            assert (kind, status) == ("job.succeeded", "succeeded")
+            assert job_id in job_ids
+        finally:
+            watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+
+
 def test_no_secret_is_shown(world: World) -> None:
     source = f"http://me:hush@127.0.0.1:{world.http.port}/Ex.png?token=hush"
     job = world.write_root.parent / "secret.json"
@@ -185,7 +225,15 @@ def test_a_list_of_more_than_a_page(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("jobs", "list"), ("jobs", "show", "x"), ("submit", __file__), ("jobs", "cancel", "x")]
+    "words",
+    [
+        ("jobs", "list"),
+        ("jobs", "show", "x"),
+        ("submit", __file__),
+        ("jobs", "cancel", "x"),
+        ("jobs", "watch"),
+        ("jobs", "watch", "x"),
+    ],
 )
 def test_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):

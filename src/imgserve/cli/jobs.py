@@ -1,4 +1,4 @@
-"""``imgserve jobs list|refused|show|retry|cancel``: for the operator of the running server."""
+"""``imgserve jobs list|refused|show|watch|retry|cancel``: for the operator of the running server."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from typing import get_args
 from imgserve.cli import output
 from imgserve.cli.control import Client, Refused, job_path
 from imgserve.errors import counted
-from imgserve.jobs.model import JobStatus
+from imgserve.jobs.model import EventType, JobStatus
 from imgserve.jobs.views import (
     MAX_LISTED,
     MAX_REFUSALS,
@@ -47,6 +47,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     shower = actions.add_parser("show", help="all details of one job")
     shower.add_argument("id", type=_id, metavar="ID", help="the X-Imgserve-Job of the reply, or its beginning")
     output.asks(shower, _show)
+    watcher = actions.add_parser("watch", help="print what happens to jobs, as it happens")
+    about = "only this job, until it has ended; exit with 0 if it succeeded"
+    watcher.add_argument("id", nargs="?", type=_id, metavar="ID", help=about)
+    types = get_args(EventType)
+    about = f"only events of this type; repeatable: {', '.join(types)}"
+    watcher.add_argument("--type", action="append", choices=types, default=[], metavar="TYPE", help=about)
+    output.asks(watcher, _watch)
     for action, about in (("retry", "queue failed jobs again"), ("cancel", "cancel jobs without a delivered result")):
         changer = actions.add_parser(action, help=about)
         about = "ids of jobs, or their beginnings; or use a filter below"
@@ -105,6 +112,12 @@ def _refused(flags: argparse.Namespace) -> int:
     if not page.refusals:
         output.complain("no job was refused since the server was started")
     return output.DONE if page.refusals else output.FAILED
+
+
+def _watch(flags: argparse.Namespace) -> int:
+    from imgserve.cli import watching  # the other actions need no client of their own
+
+    return watching.watch(flags)
 
 
 def _show(flags: argparse.Namespace) -> int:
