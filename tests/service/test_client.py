@@ -25,6 +25,7 @@ from imgserve.client import (
     StillRunning,
     Submitted,
     Unreachable,
+    Upload,
     calls,
 )
 from tests.service.test_jobs import PHOTO, Place, Shared, serving
@@ -98,6 +99,11 @@ def test_a_job_brings_its_picture(place: Place, client: Client) -> None:
     assert (job.status, job.source.url, job.source.size_bytes) == ("succeeded", None, len(PHOTO))
     with Image.open(place.out / "own.png") as picture:
         assert picture.size == (20, 15)
+    named = client.submit(
+        Upload(PHOTO, "Fünf %20 Häuser.jpg"), [{"destination": f"file://{place.out}/{{$basename}}.png"}]
+    )
+    assert named.wait().status == "succeeded"
+    assert (place.out / "Fünf %20 Häuser.png").exists()
 
 
 def test_a_picture_at_once(place: Place, client: Client) -> None:

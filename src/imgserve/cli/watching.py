@@ -42,5 +42,6 @@ def _line(event: Event) -> str:
         return line.rstrip()
     place = event.output
     error = place.error if place else event.job.error
-    words = (event.job.id, event.job.status, place.destination if place else "", error.code if error else "")
+    code = error.code if error and error.code != event.job.status else ""
+    words = (event.job.id, event.job.status, place.destination if place else "", code)
     return "  ".join(filter(None, (line, *words)))

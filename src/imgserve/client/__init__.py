@@ -14,6 +14,7 @@ from imgserve.client.answers import (
     Preview,
     TimelineEntry,
 )
+from imgserve.client.content import Upload
 from imgserve.client.errors import AnswerInvalid, ApiError, SignatureInvalid, StillRunning, Unreachable
 from imgserve.client.sync import Client, Submitted
 from imgserve.client.webhooks import verify_webhook
@@ -56,5 +57,5 @@ __all__ = [
     "ImgserveError", "Job", "JobError", "JobOutput", "JobSource", "JobWarning", "JobWebhook", "Linear", "Load",
     "Modulate", "Negate", "Normalize", "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact",
     "Resize", "Rotate", "Round", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold",
-    "TimelineEntry", "Tint", "Trim", "Unreachable", "Webhook", "verify_webhook",
+    "TimelineEntry", "Tint", "Trim", "Unreachable", "Upload", "Webhook", "verify_webhook",
 ]  # fmt: skip

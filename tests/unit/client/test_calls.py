@@ -11,13 +11,14 @@ import pytest
 from hypothesis import assume, given, settings
 
 import imgserve.client
-from imgserve.client import calls
+from imgserve.client import Upload, calls
 from imgserve.request.faults import RequestInvalid
 from imgserve.request.job import JobRequest
 from imgserve.request.job_body import OutputBody, PlaceholderBody
 from imgserve.request.native import OPERATIONS, parse_recipe
 from imgserve.request.native_destination import DestinationBody, dump_destination
-from imgserve.request.native_source import SourceBody, dump_source
+from imgserve.request.native_job import dump_job
+from imgserve.request.native_source import SourceBody
 from imgserve.request.native_webhook import WebhookBody, dump_webhook
 from tests.support.sizes import sized
 from tests.unit.request.test_native_job import JOBS, parsed
@@ -49,8 +50,9 @@ def sent(value: dict[str, Any], request: JobRequest) -> object:
     if request.webhook is not None:
         webhook = dump_webhook(request.webhook)
         options["webhook"] = webhook if isinstance(webhook, str) else msgspec.convert(webhook, WebhookBody)
-    source = dump_source(request.source)
-    of_structs = source if isinstance(source, str) else msgspec.convert(source, SourceBody)
+    source: Any = dump_job(request)["source"]
+    is_object = isinstance(source, dict) and "url" in source
+    of_structs = msgspec.convert(source, SourceBody) if is_object else source
     return json.loads(calls.submit(of_structs, outputs, "key", options).request.body)
 
 
@@ -80,6 +82,12 @@ def test_filters() -> None:
         "status": "failed,cancelled", "created_after": "2026-11-29T12:00:00+00:00", "destination": "s3://a/b",
         "limit": "100", "cursor": "n",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["", "job", 'a".jpg', "a\r\nb", "a\\b", "x" * 201])
+def test_a_name_that_no_form_can_hold(name: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of a file"):
+        Upload(b"", name)
 
 
 @pytest.mark.parametrize("struct", OPERATIONS.values(), ids=OPERATIONS)
