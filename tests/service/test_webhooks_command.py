@@ -153,4 +153,4 @@ def test_what_is_no_secret(tmp_path: Path, text: str) -> None:
         [*COMMAND, "--secret-file", "mine"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert "mine holds no secret (expected whsec_ and 24 to 64 bytes as base64" in done.stderr
+    assert "mine holds no secret (expected whsec_ and 24 to 64 bytes in base64" in done.stderr

@@ -16,10 +16,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from imgserve.cli import output
 from imgserve.errors import ImgserveError, using
+from imgserve.request import webhook_secret
 
 HOST = "127.0.0.1"
-# Of Standard Webhooks' symmetric signatures.
-PREFIX, KEY_BYTES, NEW_KEY_BYTES = "whsec_", range(24, 65), 32
+NEW_KEY_BYTES = 32
 # Longer than the body of a job of 50 outputs.
 MOST_BYTES = 4_000_000
 NO_CONTENT, REFUSED, TOO_LARGE = 204, 401, 413
@@ -93,20 +93,17 @@ def _listen(flags: argparse.Namespace) -> int:
 
 
 def _make_secret(path: Path) -> None:
-    secret = f"{PREFIX}{base64.b64encode(os.urandom(NEW_KEY_BYTES)).decode()}\n"
+    secret = f"{webhook_secret.PREFIX}{base64.b64encode(os.urandom(NEW_KEY_BYTES)).decode()}\n"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secret)
 
 
 def _verifier(secret: str, path: Path) -> Webhook:
     """Raises SecretUnusable."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except ValueError:
-        key = b""
-    if not secret.startswith(PREFIX) or len(key) not in KEY_BYTES:
-        expected = f"expected {PREFIX} and {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes as base64"
-        raise SecretUnusable(f"{path} holds no secret", f"{expected}; without the file one is made")
+    key = webhook_secret.key_of(secret)
+    if key is None:
+        hint = f"expected {webhook_secret.EXPECTED}; without the file one is made"
+        raise SecretUnusable(f"{path} holds no secret", hint)
     return Webhook(key)
 
 

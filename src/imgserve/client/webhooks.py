@@ -3,7 +3,6 @@
 A stream of events has the same bodies (``event_of``).
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -12,8 +11,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from imgserve.client.answers import Event, Job
 from imgserve.client.errors import AnswerInvalid, SignatureInvalid
-
-PREFIX, KEY_BYTES = "whsec_", range(24, 65)
+from imgserve.request import webhook_secret
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -67,10 +65,7 @@ def _is_signed(body: bytes, headers: Mapping[str, str], key: bytes) -> bool:
 
 def _key_of(secret: str) -> bytes:
     """Raises ValueError, which does not show it."""
-    try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except ValueError:
-        key = b""
-    if not secret.startswith(PREFIX) or len(key) not in KEY_BYTES:
-        raise ValueError(f"expected a secret: {PREFIX} and {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes as base64")
+    key = webhook_secret.key_of(secret)
+    if key is None:
+        raise ValueError(f"expected a secret: {webhook_secret.EXPECTED}")
     return key

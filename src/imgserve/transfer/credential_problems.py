@@ -3,12 +3,10 @@
 Called by ``config``, and by the settings.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from imgserve.request import access
+from imgserve.request import access, webhook_secret
 from imgserve.request.protocols import SCHEMES
 from imgserve.setting import Problem
 from imgserve.transfer.config import CredentialConfig, CredentialType
@@ -23,8 +21,6 @@ _PREFIX = "beginning of a URL such as https://storage.example.com/pictures/"
 _VISIBLE = re.compile(r"[!-~]+")
 _WITH_SPACES = re.compile(r"[!-~](?:[ !-~]*[!-~])?")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
-SECRET_OF_WEBHOOK = "whsec_"  # noqa: S105 - the prefix, as Standard Webhooks has it
-_MIN_KEY, _MAX_KEY = 24, 64  # bytes, of Standard Webhooks
 
 
 def problems_of(config: CredentialConfig) -> Iterator[Problem]:
@@ -117,14 +113,8 @@ def _password_fault(text: str) -> str:
 
 
 def _webhook_fault(text: str) -> str:
-    for secret in webhook_secrets(text):
-        try:
-            key = base64.b64decode(secret.removeprefix(SECRET_OF_WEBHOOK), validate=True)
-        except (binascii.Error, ValueError):
-            key = b""
-        if not secret.startswith(SECRET_OF_WEBHOOK) or not _MIN_KEY <= len(key) <= _MAX_KEY:
-            return f"expected {SECRET_OF_WEBHOOK} and {_MIN_KEY} to {_MAX_KEY} bytes in base64, one a line"
-    return ""
+    is_right = all(webhook_secret.key_of(secret) is not None for secret in webhook_secrets(text))
+    return "" if is_right else f"expected {webhook_secret.EXPECTED}, one a line"
 
 
 _SECRETS: Mapping[CredentialType, Callable[[str], str]] = {
