@@ -103,8 +103,14 @@ def test_the_client_reads_what_it_asked_for(world: Told) -> None:
     output = Output(name="card", destination=f"file://{world.top}/client.png")
     with Client(world.server.url) as client:
         submitted = client.submit(f"file://{world.top}/photo.png", [output], webhook=webhook)
-    world.events("/client")
-    (post,) = world.posts("/client")
+        world.events("/client")
+        wait_until(lambda: client.webhooks(submitted.id)[0].state == "done")
+        (told,) = client.webhooks(submitted.id)
+        assert (told.type, [each.status for each in told.tries]) == ("output.delivered", [204])
+        assert [each.id for each in client.replay_webhooks(submitted.id)] == [told.id]
+        world.events("/client", 2)
+    post, again = world.posts("/client")
+    assert (again.body, again.headers["webhook-id"]) == (post.body, told.id)
     event = verify_webhook(post.body, post.headers, SECRET)
     assert (event.id, event.type) == (post.headers["webhook-id"], "output.delivered")
     assert event.job is not None

@@ -13,6 +13,8 @@ from imgserve.client.answers import (
     Picture,
     Preview,
     TimelineEntry,
+    WebhookDelivery,
+    WebhookTry,
 )
 from imgserve.client.content import Upload
 from imgserve.client.errors import AnswerInvalid, ApiError, SignatureInvalid, StillRunning, Unreachable
@@ -57,5 +59,6 @@ __all__ = [
     "ImgserveError", "Job", "JobError", "JobOutput", "JobSource", "JobWarning", "JobWebhook", "Linear", "Load",
     "Modulate", "Negate", "Normalize", "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact",
     "Resize", "Rotate", "Round", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold",
-    "TimelineEntry", "Tint", "Trim", "Unreachable", "Upload", "Webhook", "verify_webhook",
+    "TimelineEntry", "Tint", "Trim", "Unreachable", "Upload", "Webhook", "WebhookDelivery", "WebhookTry",
+    "verify_webhook",
 ]  # fmt: skip

@@ -69,6 +69,32 @@ class JobWebhook(msgspec.Struct, frozen=True):
     events: tuple[str, ...] = ()
 
 
+class WebhookTry(msgspec.Struct, frozen=True):
+    """``status`` is that of the HTTP answer; None without one. ``error`` is a code."""
+
+    at: datetime
+    status: int | None
+    error: str | None
+    duration_ms: int
+
+
+class WebhookDelivery(msgspec.Struct, frozen=True):
+    """A webhook of a job. ``id`` is its webhook-id; ``tries`` are the newest, oldest first."""
+
+    id: str
+    type: str
+    timestamp: datetime
+    state: str
+    next_attempt_at: datetime | None = None
+    tries: tuple[WebhookTry, ...] = ()
+
+
+class WebhookLog(msgspec.Struct, frozen=True):
+    """Oldest first."""
+
+    webhooks: tuple[WebhookDelivery, ...]
+
+
 class TimelineEntry(msgspec.Struct, frozen=True):
     """``output`` is a name. ``duration_ms`` is that of what has ended: placeholder, attempt or job."""
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from imgserve.client.answers import Facts, Job, JobPage, JobStatus, Picture, Preview
+from imgserve.client.answers import Facts, Job, JobPage, JobStatus, Picture, Preview, WebhookLog
 from imgserve.client.content import JSON, Object, Source, content_of
 from imgserve.client.errors import AnswerInvalid
 from imgserve.request.encode import Encode
@@ -141,6 +141,15 @@ def retry(job_id: str, outputs: Names | None) -> Call[Job]:
     """It starts a new count of attempts each time, so it is not repeated after a lost answer."""
     body = b"" if outputs is None else msgspec.json.encode({"outputs": names_in(outputs)})
     return Call(Request("POST", _path(job_id, "retry"), (), (JSON,) if body else (), body), _reader(Job), False)
+
+
+def webhooks(job_id: str) -> Call[WebhookLog]:
+    return Call(Request("GET", _path(job_id, "webhooks")), _reader(WebhookLog))
+
+
+def replay_webhooks(job_id: str) -> Call[WebhookLog]:
+    """Each request sends them once more, so it is not repeated after a lost answer."""
+    return Call(Request("POST", _path(job_id, "webhooks", "replay")), _reader(WebhookLog), False)
 
 
 def page(filters: JobFilters, cursor: str | None) -> Call[JobPage]:

@@ -12,7 +12,7 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from imgserve.client import calls, flows, transport
-from imgserve.client.answers import Event, Facts, Job, Picture, Preview
+from imgserve.client.answers import Event, Facts, Job, Picture, Preview, WebhookDelivery
 from imgserve.client.calls import JobFilters, JobOptions, Names, Outputs, RecipeOptions, Reply, Request
 from imgserve.client.content import Source
 from imgserve.client.events import SILENCE_S, Feed
@@ -111,6 +111,14 @@ class Client:
     def retry(self, job_id: str, outputs: Names | None = None) -> Job:
         """Queue failed outputs again: all, or those of these names."""
         return self._run(flows.answered(calls.retry(job_id, outputs), self._patience))
+
+    def webhooks(self, job_id: str) -> tuple[WebhookDelivery, ...]:
+        """The webhooks of a job and what became of them, oldest first."""
+        return self._run(flows.answered(calls.webhooks(job_id), self._patience)).webhooks
+
+    def replay_webhooks(self, job_id: str) -> tuple[WebhookDelivery, ...]:
+        """Send those once more that were sent or given up, with the same ids and bodies."""
+        return self._run(flows.answered(calls.replay_webhooks(job_id), self._patience)).webhooks
 
     def render(self, source: Source, **recipe: Unpack[RecipeOptions]) -> Picture:
         """The finished picture, as ``/v1/render`` makes it. Nothing is stored."""
