@@ -133,6 +133,7 @@ def test_what_cannot_be_told_is_refused(world: Told) -> None:
     assert (private.status, private.faults) == (
         422, [("webhook", "webhook_refused"), ("webhook.secret", "credential_not_allowed")],
     )  # fmt: skip
+    assert private.body["errors"][1]["detail"].startswith("there is no such credential")
     refused = world.call.submit(world.job("no.png", {"url": f"{world.hook.url}/x", "secret": "other"}))
     elsewhere = world.hook.url.replace("127.0.0.1", "127.0.0.2")
     unsigned = world.call.submit(world.job("no.png", elsewhere))

@@ -63,7 +63,7 @@ class Resolver:
         faults.extend(self._refused_webhook(request.webhook))
         denied = list(self._denied(request, places, principal))
         if faults:
-            faults.extend(Fault("credential_not_allowed", error.path, error.sentence()) for error in denied)
+            faults.extend(Fault("credential_not_allowed", error.path, error.at(()).sentence()) for error in denied)
             faults.raise_any()
         if denied:
             denied[0].others = tuple(denied[1:])
