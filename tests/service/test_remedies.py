@@ -8,6 +8,7 @@ import pytest
 
 from imgserve.cli.main import main
 from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.native import Caller
 from tests.support.operating import Operator, ask
 from tests.support.pictures import detailed, encoded, svg
 from tests.support.sites import Given, PagesSite
@@ -122,6 +123,14 @@ def test_of_a_picture_that_is_found_damaged_by_an_attempt(server: Daemon, place:
     operator = Operator(server)
     operator.until(job_id, "failed")
     assert CUT_OFF in operator("jobs", "show", job_id).stdout.decode()
+
+
+def test_of_an_attempt_at_a_native_job(server: Daemon, place: Path) -> None:
+    (place / "long.jpg").write_bytes(encoded(detailed(2000, 1500), "jpeg")[:200_000])
+    outputs = [{"destination": f"file://{server.data_dir.parent}/native.jpg"}]
+    caller = Caller(server)
+    ended = caller.ended(caller.submit({"source": f"file://{place}/long.jpg", "outputs": outputs}).body["id"])
+    assert "or use load.strict = false to take" in ended["outputs"][0]["error"]["hint"]
 
 
 def test_of_a_job_that_is_submitted(server: Daemon, place: Path) -> None:

@@ -63,7 +63,8 @@ class _End(NamedTuple):
 
 class Attempts:
     """Runs attempts. ``prefetched`` has the downloads that intake's probes started, by job number; ``renditions`` the
-    undelivered results, by output. ``spelling`` is that of the fields of an output with this recipe, in stored errors.
+    undelivered results, by output. ``classic_spelling`` is that of the fields of an output with this recipe, in stored
+    errors of classic jobs.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Attempts:
         config: AttemptConfig,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
-        spelling: Callable[[Recipe], Spelling] = lambda _recipe: dotted,
+        classic_spelling: Callable[[Recipe], Spelling] = lambda _recipe: dotted,
     ) -> None:
         self._queue = queue
         self._renderer = renderer
@@ -85,7 +86,7 @@ class Attempts:
         self._config = config
         self._clock = clock
         self._jitter = jitter
-        self._spelling = spelling
+        self._classic_spelling = classic_spelling
         self._renditions = renditions
         self.finals = Underway()
 
@@ -217,7 +218,7 @@ class Attempts:
         if isinstance(end, OutputResult):
             due_at = now + self._config.repeat_after_s if end.status == "repeat" else None
             return replace(end, due_at=due_at)
-        spelling = self._spelling(output.spec.rendering.recipe)
+        spelling = dotted if claim.protocol == "v1" else self._classic_spelling(output.spec.rendering.recipe)
         detail, hint = end.located(spelling), spell(end.hint, spelling)
         decision = decide(
             end,

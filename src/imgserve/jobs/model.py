@@ -159,6 +159,7 @@ class Claim(msgspec.Struct, frozen=True):
     outputs: tuple[Output, ...]
     traceparent: str = ""
     principal: str = ""
+    protocol: Protocol = "classic"
 
 
 class OutboxRules(msgspec.Struct, frozen=True):

@@ -103,7 +103,14 @@ class Components:
         self.webhooks = DefaultWebhooks(settings.webhooks)
         self._owners = (prefetched, placeholders, renditions, self.named)
         attempts = Attempts(
-            queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock, spelling=output_spelling
+            queue,
+            renderer,
+            deliveries,
+            prefetched,
+            renditions,
+            settings.attempt,
+            clock,
+            classic_spelling=output_spelling,
         )
         existing = Existing(queue, self.transfers, placeholders, clock)
         by_kind = senders(deliveries, placeholders, existing, self.transfers, settings.attempt.delivery_timeout_s)

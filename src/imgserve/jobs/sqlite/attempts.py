@@ -75,7 +75,7 @@ def _give_up(db: Connection, number: int, reason: str, config: Config, now: floa
 
 def _as_claim(db: Connection, row: tuple[Any, ...], now: float) -> Claim:
     """The outputs are those that are due, for the hosts that the job has waited for: others are claimed later."""
-    number, job_id, token, deadline_at, source, info, traceparent, principal, its_hosts = row
+    number, job_id, token, deadline_at, source, info, traceparent, principal, protocol, its_hosts = row
     hosts = its_hosts.split(" ")
     outputs = tuple(
         Output(
@@ -89,7 +89,7 @@ def _as_claim(db: Connection, row: tuple[Any, ...], now: float) -> Claim:
     )  # fmt: skip
     return Claim(
         number, job_id, token, deadline_at, decode_source(source), decode_info(info), outputs, traceparent or "",
-        principal,
+        principal, protocol,
     )  # fmt: skip
 
 

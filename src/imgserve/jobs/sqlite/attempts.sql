@@ -6,7 +6,7 @@ UPDATE job SET status = 'queued', run_at = ?1 WHERE status = 'running' AND lease
 
 -- name: claim
 UPDATE job SET status = 'running', token = token + 1, claim = token + 1, lease_until = ? WHERE number = ?
-    RETURNING number, id, token, deadline_at, source, info, traceparent, principal, hosts, is_activated
+    RETURNING number, id, token, deadline_at, source, info, traceparent, principal, protocol, hosts, is_activated
 
 -- name: give_back
 UPDATE job SET status = 'queued', lease_until = NULL WHERE number = ? AND status = 'running'
