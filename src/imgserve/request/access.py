@@ -24,8 +24,9 @@ MAX_METADATA_BYTES = 1_900  # S3 takes 2,048, imgserve's marks among them
 # Name and value, in the order given.
 Headers = tuple[tuple[str, str], ...]
 
+VALUE = re.compile(r"[!-~](?:[ !-~]*[!-~])?")  # of a header: visible ASCII, with spaces between
+
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
-_VALUE = re.compile(r"[!-~](?:[ !-~]*[!-~])?")
 # Fields that frame the message, that imgserve sets, that forge where it comes from, or that log in.
 _REFUSED = frozenset({
     "host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect",
@@ -78,7 +79,7 @@ def _wrong(name: str, text: object, others: set[str]) -> Iterator[Sentence]:
         yield "use a credential of the settings" if lower in _LOGINS else "imgserve alone sets this header"
     elif lower in others:
         yield "this header is given twice, in another case"
-    if not isinstance(text, str) or not _VALUE.fullmatch(text):
+    if not isinstance(text, str) or not VALUE.fullmatch(text):
         yield "expected visible ASCII characters, with spaces between them"
 
 

@@ -7,6 +7,11 @@ KEY_BYTES = range(24, 65)
 EXPECTED = f"{PREFIX} and {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes in base64"
 
 
+def secrets_in(text: str) -> tuple[str, ...]:
+    """The secrets of a setting, which white space separates."""
+    return tuple(text.split())
+
+
 def key_of(secret: str) -> bytes | None:
     """None for a text that is no secret."""
     try:

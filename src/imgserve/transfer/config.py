@@ -81,6 +81,6 @@ class CredentialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # fmt: on
 
     def problems(self) -> tuple[Problem, ...]:
-        from imgserve.transfer import credential_problems  # it loads libcurl, which few commands need
+        from imgserve.transfer import credential_problems  # which imports this module
 
         return tuple(credential_problems.problems_of(self))

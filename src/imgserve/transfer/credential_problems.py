@@ -19,7 +19,6 @@ _OWN_FIELDS: Mapping[str, CredentialType] = {
 _NEEDED: Mapping[CredentialType, str] = {"basic": "user", "header": "header", "s3": "access_key_id"}
 _PREFIX = "beginning of a URL such as https://storage.example.com/pictures/"
 _VISIBLE = re.compile(r"[!-~]+")
-_WITH_SPACES = re.compile(r"[!-~](?:[ !-~]*[!-~])?")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -29,7 +28,7 @@ def problems_of(config: CredentialConfig) -> Iterator[Problem]:
         yield Problem("secret", fault)
     yield from _of_type(config)
     yield from _of_urls(config)
-    if ":" in config.user or (config.user and not _WITH_SPACES.fullmatch(config.user)):
+    if ":" in config.user or (config.user and not access.VALUE.fullmatch(config.user)):
         yield Problem("user", "expected visible ASCII characters without a colon")
     if config.header and not access.may_log_in(config.header):
         yield Problem("header", "expected the name of a header such as X-Api-Key, none that imgserve sets")
@@ -54,7 +53,7 @@ def _of_urls(config: CredentialConfig) -> Iterator[Problem]:
         yield Problem("urls", f"expected at least one {_PREFIX}")
     for text in config.urls:
         if fault := _prefix_fault(text, config.type):
-            yield Problem("urls", f"{fault}")
+            yield Problem("urls", fault)
     for field in ("public_url", "endpoint"):
         text = getattr(config, field)
         if text and not _is_base(text):
@@ -77,11 +76,6 @@ def problems_together(configs: Mapping[str, CredentialConfig], *, are_several: b
             defaults.append((name, own))
 
 
-def webhook_secrets(text: str) -> tuple[str, ...]:
-    """The secrets of a text, which white space separates."""
-    return tuple(text.split())
-
-
 def _prefix_fault(text: str, owner: CredentialType) -> str:
     try:
         protocol = SCHEMES[UrlPrefix.parse(text).scheme]
@@ -101,7 +95,7 @@ def _is_base(text: str) -> bool:
 
 
 def _header_fault(text: str) -> str:
-    return "" if _WITH_SPACES.fullmatch(text) else "expected one line of visible ASCII characters"
+    return "" if access.VALUE.fullmatch(text) else "expected one line of visible ASCII characters"
 
 
 def _token_fault(text: str) -> str:
@@ -113,7 +107,7 @@ def _password_fault(text: str) -> str:
 
 
 def _webhook_fault(text: str) -> str:
-    is_right = all(webhook_secret.key_of(secret) is not None for secret in webhook_secrets(text))
+    is_right = all(webhook_secret.key_of(secret) is not None for secret in webhook_secret.secrets_in(text))
     return "" if is_right else f"expected {webhook_secret.EXPECTED}, one a line"
 
 

@@ -10,13 +10,12 @@ from typing import Literal
 
 import msgspec
 
-from imgserve.request import url
+from imgserve.request import url, webhook_secret
 from imgserve.request.access import Access
 from imgserve.request.principal import OPERATOR
 from imgserve.transfer.client import location
 from imgserve.transfer.client.along import Along
 from imgserve.transfer.config import Addressing, CredentialConfig, CredentialType
-from imgserve.transfer.credential_problems import webhook_secrets
 from imgserve.transfer.faults import CredentialNotAllowed
 from imgserve.transfer.urlprefix import UrlPrefix, path_of
 
@@ -124,7 +123,7 @@ class Credentials:
 
         Raises CredentialNotAllowed.
         """
-        return webhook_secrets(self._one(name, principal, _WEBHOOK, text).config.secret.text)
+        return webhook_secret.secrets_in(self._one(name, principal, _WEBHOOK, text).config.secret.text)
 
     def public_url(self, access: Access, principal: str, text: str) -> str:
         """Where a browser finds what lies at this URL; empty where no credential tells.
