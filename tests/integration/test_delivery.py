@@ -11,13 +11,14 @@ import pytest
 from imgserve.blob import Blob
 from imgserve.engine.delivery import REMEMBER_S, SLOW_AFTER_S, ClaimLost, Deliveries, Overtaken, Underway
 from imgserve.jobs.config import Config as QueueConfig
-from imgserve.jobs.model import OPERATOR, Accepted, Intent, Output, OutputResult, PlaceholderResult, Settlement
+from imgserve.jobs.model import Accepted, Intent, Output, OutputResult, PlaceholderResult, Settlement
 from imgserve.jobs.protocol import Queue
 from imgserve.request import tags
 from imgserve.request.classic.destination import parse_destination
 from imgserve.request.destination import Destination
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.limits import Limits
+from imgserve.request.principal import OPERATOR_ID
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryUnknown, DestinationRefused
@@ -133,7 +134,7 @@ async def test_a_newcomer_breaks_off_an_older_write_that_stalls(
     assert receiver.log == ["put final", "put placeholder"]
 
 
-@pytest.mark.parametrize(("newcomer", "is_broken_off"), [("ann", True), (OPERATOR, True), ("bob", False)])
+@pytest.mark.parametrize(("newcomer", "is_broken_off"), [("ann", True), (OPERATOR_ID, True), ("bob", False)])
 async def test_another_principals_write_is_waited_for(
     queue: Queue, deliveries: Deliveries, receiver: Receiver, newcomer: str, is_broken_off: bool
 ) -> None:

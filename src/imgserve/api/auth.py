@@ -11,14 +11,13 @@ from imgserve.api.http.asgi import Scope
 from imgserve.api.keyfile import Key, are_several
 from imgserve.api.protected import NotAuthorised, Protected
 from imgserve.api.routes import Right
-from imgserve.jobs import model
-from imgserve.request.principal import Principal
+from imgserve.request.principal import OPERATOR_ID, Principal
 
 Identify = Callable[[Right, Scope], Principal | None]  # None: the route is open. Raises NotAuthorised.
 
 # No key has such names.
 LOCAL = Principal("@local", "local")
-OPERATOR = Principal(model.OPERATOR, "operator")
+OPERATOR = Principal(OPERATOR_ID, "operator")
 
 
 def is_operator(principal: Principal) -> bool:

@@ -35,7 +35,7 @@ from imgserve.request.job import JobRequest, ResolvedOutput, resolve
 from imgserve.request.json_text import ParseError, read_object
 from imgserve.request.limits import Limits
 from imgserve.request.native import parse_recipe
-from imgserve.request.principal import OPERATOR
+from imgserve.request.principal import OPERATOR_ID
 from imgserve.request.recipe import MEDIA_TYPE, Recipe
 from imgserve.request.source import Source
 from imgserve.request.tags import trial_of
@@ -223,7 +223,7 @@ async def _session(asked: Asked, at_once: int, places: Places) -> AsyncIterator[
 async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
     with ExitStack() as held:
         with beneath("outputs", 0):
-            pictures.check(session.asked.recipe, set(), session.transfers, session.named, OPERATOR).raise_any()
+            pictures.check(session.asked.recipe, set(), session.transfers, session.named, OPERATOR_ID).raise_any()
         if pair.source == STANDARD:
             own: Blob | Source = held.enter_context(Blob.of(sys.stdin.buffer.read(session.limits.source_bytes + 1)))
         else:

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from imgserve import failpoint
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError
-from imgserve.jobs.model import OPERATOR, Intent, Output, WriteKind, intent_of
+from imgserve.jobs.model import Intent, Output, WriteKind, intent_of
 from imgserve.jobs.protocol import Busy, DeliveryQueue, Granted
 from imgserve.request.destination import Destination
+from imgserve.request.principal import OPERATOR_ID
 from imgserve.request.recipe import MEDIA_TYPE
 from imgserve.telemetry import logs, metrics
 from imgserve.telemetry.stage import stage
@@ -239,7 +240,7 @@ class Deliveries:
         if newer.key not in self._in_flight:
             return
         intent, task = self._in_flight[newer.key]
-        if newer.principal not in (intent.principal, OPERATOR) or task.done() or task.cancelling():
+        if newer.principal not in (intent.principal, OPERATOR_ID) or task.done() or task.cancelling():
             return
         if (intent.number, intent.token) < (newer.number, newer.token):
             logs.event("write_broken_off", output=intent.output_id, by=newer.number)

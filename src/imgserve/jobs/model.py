@@ -24,7 +24,6 @@ from imgserve.errors import Charge
 from imgserve.request.access import Headers
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import Priority, Protocol, ResolvedOutput
-from imgserve.request.principal import OPERATOR as OPERATOR
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
 from imgserve.request.webhook import Webhook

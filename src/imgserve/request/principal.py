@@ -3,7 +3,7 @@
 import msgspec
 
 # The id of the operator's jobs, which come over the control socket; no key has such a name.
-OPERATOR = "@operator"
+OPERATOR_ID = "@operator"
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from imgserve.request import url, webhook_secret
 from imgserve.request.access import Access
-from imgserve.request.principal import OPERATOR
+from imgserve.request.principal import OPERATOR_ID
 from imgserve.transfer.client import location
 from imgserve.transfer.client.along import Along
 from imgserve.transfer.config import Addressing, CredentialConfig, CredentialType
@@ -151,7 +151,7 @@ class Credentials:
                 yield credential
 
     def _may_use(self, principal: str, principals: tuple[str, ...]) -> bool:
-        return principal in principals or principal == OPERATOR or not (principals or self._are_several())
+        return principal in principals or principal == OPERATOR_ID or not (principals or self._are_several())
 
 
 def _kinds_for(text: str, use: Use) -> frozenset[CredentialType]:

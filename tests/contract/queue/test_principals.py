@@ -11,10 +11,11 @@ import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NotRetryable
-from imgserve.jobs.model import OPERATOR, Accepted, Claim, PlaceholderState
+from imgserve.jobs.model import Accepted, Claim, PlaceholderState
 from imgserve.jobs.protocol import Busy, Granted, Queue
 from imgserve.jobs.views import JobQuery
 from imgserve.request.job import OnFailure, ResolvedOutput
+from imgserve.request.principal import OPERATOR_ID
 from tests.support.queues import (
     GRANTED,
     KEY,
@@ -46,7 +47,7 @@ class Newer(NamedTuple):
 
     @property
     def has_all_rights(self) -> bool:
-        return self.principal in (ANN, OPERATOR)
+        return self.principal in (ANN, OPERATOR_ID)
 
     @property
     def is_above_once_taken(self) -> bool:
@@ -59,7 +60,7 @@ class Newer(NamedTuple):
 
 SAME = [Newer(ANN, user, state) for user in "xy" for state in PLACEHOLDERS]
 OTHER = [Newer(BOB, user, state) for user in "xy" for state in PLACEHOLDERS]
-OPERATORS = [Newer(OPERATOR, "x", "written"), Newer(OPERATOR, "y", "none")]
+OPERATORS = [Newer(OPERATOR_ID, "x", "written"), Newer(OPERATOR_ID, "y", "none")]
 # Killed: whether the server dies between each two steps.
 each_newer = pytest.mark.parametrize(
     ("newer", "is_killed"),
@@ -248,7 +249,7 @@ async def test_whether_the_older_job_can_be_retried(scene: Scene, newer: Newer, 
         await scene.queue.retry(job.id, None, 86_400.0, scene.now)
 
 
-@pytest.mark.parametrize(("principal", "user"), [*itertools.product((ANN, BOB, OPERATOR), "xy")])
+@pytest.mark.parametrize(("principal", "user"), [*itertools.product((ANN, BOB, OPERATOR_ID), "xy")])
 async def test_a_newer_job_that_is_refused_changes_nothing(scene: Scene, principal: str, user: str) -> None:
     older = await scene.post(ANN, "x", "written")
     other = await scene.post(principal, user, "unknown", is_released=False)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imgserve.request import url
 from imgserve.request.access import Access
-from imgserve.request.principal import OPERATOR
+from imgserve.request.principal import OPERATOR_ID
 from imgserve.setting import Secret
 from imgserve.transfer.client.along import merged
 from imgserve.transfer.config import CredentialConfig
@@ -169,7 +169,7 @@ def test_what_is_allowed() -> None:
     KNOWN.check(Access(credential="login"), "blog", f"{CDN}a.png")
     KNOWN.check(Access(), "blog", "s3://bucket/a.png")
     KNOWN.check(Access(), "shop", f"{HOOK}a", "webhook")
-    KNOWN.check(Access(credential="token"), OPERATOR, f"{CDN}a.png")
+    KNOWN.check(Access(credential="token"), OPERATOR_ID, f"{CDN}a.png")
 
 
 def test_buckets() -> None:

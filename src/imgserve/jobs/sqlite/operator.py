@@ -8,7 +8,7 @@ from typing import Any
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import NotCancellable, no_such_job
 from imgserve.jobs.lanes import Lane
-from imgserve.jobs.model import OPERATOR, JobStatus
+from imgserve.jobs.model import JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
 from imgserve.jobs.sqlite import events, uploads, webhooks
 from imgserve.jobs.sqlite.connection import Connection, rows
@@ -18,6 +18,7 @@ from imgserve.jobs.sqlite.order import end_if_concluded
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import name_of
 from imgserve.request.destination import hosts_of
+from imgserve.request.principal import OPERATOR_ID
 
 SQL = load("operator")
 
@@ -33,7 +34,7 @@ def retry(
     outputs = [
         Retryable(output_id, name_of(spec, index), output_status, bool(is_overtaken))
         for index, (output_id, spec, output_status, is_overtaken) in enumerate(
-            rows(db, SQL["retryable"], (number, OPERATOR))
+            rows(db, SQL["retryable"], (number, OPERATOR_ID))
         )
     ]
     chosen = reopening(status, outputs, names, is_activated=bool(is_activated))

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from imgserve.jobs.model import END_EVENTS, OPERATOR, Ended, JobStatus
+from imgserve.jobs.model import END_EVENTS, Ended, JobStatus
 from imgserve.jobs.rules import OutputState, fold
 from imgserve.jobs.sqlite import events
 from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.kinds import GIVING_WAY
 from imgserve.jobs.sqlite.queries import load
+from imgserve.request.principal import OPERATOR_ID
 
 SQL = load("order")
 
@@ -31,7 +32,7 @@ class Writer(msgspec.Struct, frozen=True):
 
     def values(self, *, is_taken: bool) -> dict[str, object]:
         """``is_taken``: the destination has taken its write."""
-        return {**msgspec.structs.asdict(self), "is_taken": is_taken, "operator": OPERATOR, "giving_way": GIVING_WAY}
+        return {**msgspec.structs.asdict(self), "is_taken": is_taken, "operator": OPERATOR_ID, "giving_way": GIVING_WAY}
 
 
 def activate(db: Connection, number: int, now: float) -> None:
