@@ -6,8 +6,6 @@ dead worker is charged to ``crashes``: the second death quarantines the output, 
 has its charge, and its cap on attempts if it has one (``errors``).
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from imgserve.errors import Charge, ImgserveError
@@ -43,14 +41,19 @@ Decision = Fail | Retry
 def backoff(failures: int, jitter: float, first_delay_s: float = FIRST_DELAY_S) -> float:
     """Seconds to wait after ``failures`` earlier ones; ``jitter`` is from 0 to 1, 0.5 changes nothing."""
     delay = min(first_delay_s * 2.0 ** min(failures, 32), MAX_DELAY_S)
-    return float(delay * (1.0 - JITTER + 2.0 * JITTER * jitter))
+    return float(delay * _spread(jitter))
 
 
-def webhook_delay(failures: int, jitter: float, tries_at_s: Sequence[float] = WEBHOOK_TRIES_AT_S) -> float | None:
+def webhook_delay(failures: int, jitter: float) -> float | None:
     """Seconds from a failed try to the next one, after ``failures`` earlier ones; None: that was the last."""
-    if failures + 1 >= len(tries_at_s):
+    tries_at_s = WEBHOOK_TRIES_AT_S[failures : failures + 2]
+    if len(tries_at_s) < 2:
         return None
-    return (tries_at_s[failures + 1] - tries_at_s[failures]) * (1.0 - JITTER + 2.0 * JITTER * jitter)
+    return (tries_at_s[1] - tries_at_s[0]) * _spread(jitter)
+
+
+def _spread(jitter: float) -> float:
+    return 1.0 - JITTER + 2.0 * JITTER * jitter
 
 
 def decide(

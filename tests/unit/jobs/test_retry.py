@@ -177,4 +177,3 @@ def test_a_webhook_is_tried_ten_times_within_a_day() -> None:
     assert tries_at == pytest.approx([3600 * at for at in hours])
     assert webhook_delay(1, 0.0) == pytest.approx(295 * 0.8)
     assert webhook_delay(1, 1.0) == pytest.approx(295 * 1.2)
-    assert webhook_delay(1, 0.5, (0.0, 1.0)) is None

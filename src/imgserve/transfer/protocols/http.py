@@ -4,7 +4,6 @@ A 4xx is permanent, except 408, 425 and 429; a 5xx is transient. A write is done
 """
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from imgserve.blob import Blob
@@ -38,7 +37,6 @@ AGENT = "User-Agent: imgserve"
 PLAIN = "Accept-Encoding: identity"
 NO_EXPECT = "Expect:"  # keeps libcurl from sending the head first and waiting for a 100
 REPEATS = frozenset({307, 308})
-_NO_FILE = (404, 410)
 _FORBIDDEN = 403
 _CONFLICT = 409  # to a PUT or MKCOL: the collection above is missing
 _ABSENT = frozenset({404, 410})
@@ -78,7 +76,7 @@ class Http:
         if not is_good(answer.status):
             first, last = str(location.origin(url)), str(location.origin(answer.url))
             host = last if last == first else f"{last}, where {first} redirects,"
-            kind = SourceNotFound if answer.status in _NO_FILE else SourceUnavailable
+            kind = SourceNotFound if answer.status in _ABSENT else SourceUnavailable
             raise _refused(kind, f"{host} answered {answer.status} for the source", answer)
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
@@ -178,9 +176,9 @@ class Http:
         return status in _MADE
 
 
-def refused_write(answer: Answer, now: Callable[[], float] = time.time) -> TransferError:
+def refused_write(answer: Answer) -> TransferError:
     expires_at = expiry_of(answer.url) if answer.status == _FORBIDDEN else None
-    if expires_at is not None and expires_at <= now():
+    if expires_at is not None and expires_at <= time.time():
         detail = f"The URL expired at {instant_text(expires_at)}, and {location.origin(answer.url)} answered 403"
         return DestinationExpired(detail, "post the job again with a new URL")
     request = "delivery" if answer.status else "connection"
