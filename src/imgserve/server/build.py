@@ -29,7 +29,7 @@ from imgserve.api.v1 import webhooks as webhook_pages
 from imgserve.api.v1.describe import description_apps
 from imgserve.api.v1.events import Events
 from imgserve.api.v1.jobs import Jobs
-from imgserve.api.v1.posted_job import Limits as FormLimits
+from imgserve.api.v1.posted_job import FormLimits
 from imgserve.api.v1.presets import PresetPage
 from imgserve.api.v1.refusals import RefusalList
 from imgserve.api.v1.server import Itself

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -19,6 +19,11 @@ class Body(msgspec.Struct, frozen=True):
     within_s: float
     lowest_bytes: int | None = None
     at_most_s: float = math.inf
+
+    def check_size(self, size_bytes: int) -> None:
+        """Raises BodyTooLarge."""
+        if size_bytes > self.max_bytes:
+            raise BodyTooLarge(f"the body is longer than {self.max_bytes:,} bytes", "send less")
 
 
 class BodyTooLarge(ImgserveError):
@@ -39,6 +44,12 @@ class BodyCutOff(ImgserveError):
     code = "body_cut_off"
     status = 400
     title = "The body is not complete"
+
+
+def length_in(headers: Mapping[bytes, bytes]) -> int | None:
+    """The Content-Length, which ``request_head`` has checked; None without one."""
+    text = headers.get(b"content-length")
+    return int(text) if text is not None else None
 
 
 async def read(receive: Receive, limits: Body) -> bytes:
@@ -99,8 +110,7 @@ class Incoming:
     def _count(self, chunk: bytes) -> None:
         limits = self._limits
         self._size += len(chunk)
-        if self._size > limits.max_bytes:
-            raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
+        limits.check_size(self._size)
         if limits.lowest_bytes is not None and self._size - self._counted >= limits.lowest_bytes:
             self._counted = self._size
             self._left_s = limits.within_s

@@ -4,6 +4,7 @@
 """
 
 from collections import deque
+from collections.abc import Mapping
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
@@ -67,10 +68,10 @@ class Parts:
         return bool(self._events)
 
 
-def boundary_of(content_type: str) -> str:
-    """The boundary of a multipart media type; empty without one."""
-    _, parameters = parse_options_header(content_type)
-    return str(parameters.get("boundary", ""))
+def media_type_in(headers: Mapping[bytes, bytes], default: bytes = b"") -> tuple[str, str]:
+    """The media type of a body and its boundary, empty without one. ``default``: the Content-Type of a body without."""
+    media_type, parameters = parse_options_header(headers.get(b"content-type", default).decode("latin-1"))
+    return media_type, parameters.get("boundary", "")
 
 
 def _invalid(error: Exception) -> BodyInvalid:

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from multipart import parse_options_header
-
 from imgserve.api.http import body
 from imgserve.api.http.asgi import Receive, Scope
-from imgserve.api.http.parts import BodyInvalid
+from imgserve.api.http.parts import BodyInvalid, media_type_in
 from imgserve.errors import ImgserveError
 from imgserve.request.json_text import ParseError, read_object
 
@@ -21,7 +19,7 @@ async def read_json(scope: Scope, receive: Receive) -> bytes:
     """The text of the body. Without a Content-Type it counts as JSON. Raises MediaTypeUnsupported, and as ``read``."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     check_plain(headers)
-    media_type, _ = parse_options_header(headers.get(b"content-type", b"application/json").decode("latin-1"))
+    media_type, _ = media_type_in(headers, b"application/json")
     if media_type != "application/json":
         raise MediaTypeUnsupported("the Content-Type is none that is read here", "send Content-Type: application/json")
     return await body.read(receive, scope["route"].body)

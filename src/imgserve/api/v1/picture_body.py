@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
-from multipart import parse_options_header
 
 from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.http.body import BodyTooLarge, Incoming, until_gone
+from imgserve.api.http.body import Incoming, length_in, until_gone
+from imgserve.api.http.parts import media_type_in
 from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
@@ -64,8 +64,8 @@ class PictureBody:
         self._receive = receive
         self._most_bytes = most_bytes
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        self._length = _length_in(headers)
-        media_type, self._parameters = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
+        self._length = length_in(headers)
+        media_type, self._boundary = media_type_in(headers)
         check_plain(headers)
         self.kind = _kind_of(media_type)
         limits = scope["route"].body
@@ -73,8 +73,7 @@ class PictureBody:
             limits = msgspec.structs.replace(limits, max_bytes=CALL_BYTES)
         elif self.kind == "picture":
             limits = msgspec.structs.replace(limits, max_bytes=most_bytes)
-        if self._length is not None and self._length > limits.max_bytes:
-            raise BodyTooLarge(f"the body is longer than {limits.max_bytes:,} bytes", "send less")
+        limits.check_size(self._length or 0)
         self._incoming = Incoming(receive, limits)
         self._form: Form | None = None
         self._is_read = asyncio.Event()
@@ -88,7 +87,7 @@ class PictureBody:
             text = await whole(self._incoming.next)
             self._is_read.set()
             return await parsed(text, _read, "the body", parse)
-        self._form = Form(self._incoming, self._parameters.get("boundary", ""), self._most_bytes)
+        self._form = Form(self._incoming, self._boundary, self._most_bytes)
         return await parsed(await self._form.job(), _read, f"the part {JOB}", parse)
 
     @contextlib.asynccontextmanager
@@ -180,11 +179,6 @@ def _kind_of(media_type: str) -> Kind:
         "the Content-Type is none that is read here",
         "send application/json, multipart/form-data, or the picture as image/… or application/octet-stream",
     )
-
-
-def _length_in(headers: Mapping[bytes, bytes]) -> int | None:
-    text = headers.get(b"content-length")
-    return int(text) if text is not None else None
 
 
 def _read(text: bytes, thing: str, parse: Callable[[dict[str, object]], T]) -> T:

@@ -6,16 +6,16 @@ In: the ASGI request. Out: the text of the job, then the picture while it comes.
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from multipart import parse_options_header
 
 from imgserve.api.http.asgi import Receive, Scope
-from imgserve.api.http.body import Body, BodyTooLarge, Incoming
+from imgserve.api.http.body import Body, Incoming, length_in
+from imgserve.api.http.parts import media_type_in
 from imgserve.api.v1.form import Form, once
 from imgserve.api.v1.json_body import check_plain, read_json
 from imgserve.request.job import JobRequest
 
 
-class Limits(msgspec.Struct, frozen=True):
+class FormLimits(msgspec.Struct, frozen=True):
     """``form`` limits a form, ``picture_bytes`` the picture in it. JSON has the limits of its route."""
 
     form: Body
@@ -23,20 +23,18 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class PostedJob:
-    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+    def __init__(self, scope: Scope, receive: Receive, limits: FormLimits) -> None:
         """Raises MediaTypeUnsupported, BodyTooLarge, BodyInvalid."""
         self._scope = scope
         self._receive = receive
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        media_type, parameters = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
+        media_type, boundary = media_type_in(headers)
         self._form: Form | None = None
-        length = headers.get(b"content-length")
-        self.length = None if length is None else int(length)
+        self.length = length_in(headers)
         if media_type == "multipart/form-data":
             check_plain(headers)
-            if self.length is not None and self.length > limits.form.max_bytes:
-                raise BodyTooLarge(f"the body is longer than {limits.form.max_bytes:,} bytes", "send less")
-            self._form = Form(Incoming(receive, limits.form), parameters.get("boundary", ""), limits.picture_bytes)
+            limits.form.check_size(self.length or 0)
+            self._form = Form(Incoming(receive, limits.form), boundary, limits.picture_bytes)
 
     @property
     def has_parts(self) -> bool:

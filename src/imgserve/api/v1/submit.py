@@ -22,7 +22,7 @@ from imgserve.api.refusals import Refusals
 from imgserve.api.v1.form import form_schema
 from imgserve.api.v1.jobs import APPLIED, PREFER, Jobs, shown_to
 from imgserve.api.v1.json_body import object_in
-from imgserve.api.v1.posted_job import Limits, PostedJob
+from imgserve.api.v1.posted_job import FormLimits, PostedJob
 from imgserve.engine.intake import Intake
 from imgserve.engine.operator import JobAdmin
 from imgserve.engine.uploads import Uploads
@@ -77,7 +77,7 @@ class Submit:
         presets: Presets,
         rates: Rates,
         refusals: Refusals,
-        limits: Limits,
+        limits: FormLimits,
     ) -> None:
         self._intake = intake
         self._uploads = uploads
