@@ -136,6 +136,7 @@ def test_list_and_show(world: World) -> None:
     assert listed("--older-than", "0s", "--status", "succeeded") == ["list-2.png", "list-1.png"]
     [line] = operate("jobs", "list", "--destination", "/list-3", "--json").stdout.splitlines()
     failed = json.loads(line)
+    assert isinstance(failed["source"]["width"], int)
     shown = operate("jobs", "show", failed["id"]).stdout.decode()
     for piece in (
         failed["id"],

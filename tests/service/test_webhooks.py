@@ -18,6 +18,7 @@ from tests.service.test_seeing import until_seen
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.hooks import NEW_SECRET, SECRET, TAKEN, Receiver, event_of, verify
 from tests.support.native import Caller
+from tests.support.operating import Operator
 from tests.support.pages import programs_in
 from tests.support.pictures import encoded, scene
 from tests.support.sites import Reply, Seen
@@ -96,6 +97,8 @@ def test_a_job_tells_its_own_webhook(world: Told) -> None:
     (ended,) = (event for event in told if event["type"] == "job.succeeded")
     assert (ended["data"]["job"]["status"], ended["data"]["job"]["outputs"][0]["status"]) == ("succeeded", "delivered")
     assert {post.headers["x-shop"] for post in world.posts("/own")} == {"7"}
+    shown = Operator(world.server)("jobs", "show", answer.body["id"]).stdout.decode()
+    assert f"webhook       {url} (output.delivered, job.succeeded)\n" in shown
 
 
 def test_the_client_reads_what_it_asked_for(world: Told) -> None:

@@ -125,6 +125,8 @@ def _show(flags: argparse.Namespace) -> int:
     lines = [_line(name.replace("_", " "), _text(getattr(job, name))) for name in SHOWN]
     lines.append(_line("source", job.source.url or SENT))
     lines += [_line("metadata", f"{name} = {value}") for name, value in job.metadata.items()]
+    if job.webhook is not None:
+        lines.append(_line("webhook", f"{job.webhook.url} ({', '.join(job.webhook.events)})"))
     for place in job.outputs:
         lines += _output_lines(place)
     lines += [_line("warning", f"{each.path}: {each.detail}") for each in job.warnings]

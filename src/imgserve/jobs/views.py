@@ -59,8 +59,8 @@ class SourceView(msgspec.Struct, frozen=True):
 
     url: str | None
     format: SourceFormat | None = None
-    width: float | None = None
-    height: float | None = None
+    width: int | float | None = None
+    height: int | float | None = None
     frames: int | None = None
     size_bytes: int | None = None
 
