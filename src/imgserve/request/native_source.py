@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from imgserve.errors import FieldRef
 from imgserve.request.access import (
     CredentialField,
     HeadersField,
@@ -56,7 +57,8 @@ class SourceBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     ) = None
 
 
-_BESIDE_URL = fields_of(SourceBody)
+_OF_URLS = fields_of(SourceBody)
+_TWO_PLACES = ("contradicts ", FieldRef(("upload",)), "; give one of the two")
 
 
 def parse_any_source(value: object, *, has_parts: bool) -> AnySource:
@@ -68,8 +70,12 @@ def parse_any_source(value: object, *, has_parts: bool) -> AnySource:
         return parse_inline(str(value)) if is_inline(value) else parse_source(value)
     if "upload" not in value:
         return parse_source_body(value)
-    faults = Faults(Fault("field_unknown", (name,), "belongs to a url") for name in value if name in _BESIDE_URL)
-    check_names({name: one for name, one in value.items() if name not in _BESIDE_URL}, ("upload",), (), faults)
+    faults = Faults(
+        Fault("field_unknown", (name,), _TWO_PLACES if name == "url" else "belongs to a url")
+        for name in value
+        if name in _OF_URLS
+    )
+    check_names({name: one for name, one in value.items() if name not in _OF_URLS}, ("upload",), (), faults)
     upload = faults.attempt((), parse_upload, value["upload"], has_parts=has_parts)
     faults.raise_any()
     assert upload is not None

@@ -35,7 +35,7 @@ def is_inline(value: object) -> bool:
 def parse_upload(part: object, *, has_parts: bool) -> Upload:
     """``has_parts``: whether the request has any. Raises RequestInvalid with a path from the source."""
     if not isinstance(part, str) or not part:
-        raise RequestInvalid(Fault("source_invalid", ("upload",), "expected the name of a part, or a url beside it"))
+        raise RequestInvalid(Fault("source_invalid", ("upload",), "expected the name of a part"))
     if not has_parts:
         note = "this request has no parts; send it as multipart/form-data, with this JSON in the part job"
         raise RequestInvalid(Fault("source_invalid", ("upload",), note))
