@@ -203,7 +203,11 @@ def test_a_render_and_a_watermark_of_a_bucket(shop: Shop) -> None:
     assert job["status"] == "succeeded"
     watermark["image"] = "s3://another/logo.png"
     refused = shop.call.submit(shop.job("in/photo.jpg", {"destination": f"{shop.store.url}/b.png", **recipe}))
+    assert refused.body["code"] == "credential_not_allowed"
     assert refused.faults == [("outputs[0].operations[1].image", "credential_not_allowed")]
+    on_demand = shop.call("POST", "/v1/render", {"source": f"{shop.store.url}/in/photo.jpg", **recipe})
+    assert (on_demand.status, on_demand.body["code"]) == (422, "credential_not_allowed")
+    assert on_demand.faults == [("operations[1].image", "credential_not_allowed")]
 
 
 def presigned(url: str, date: datetime, lasts_s: int) -> str:

@@ -223,7 +223,7 @@ async def _session(asked: Asked, at_once: int, places: Places) -> AsyncIterator[
 async def _picture(session: _Session, pair: Pair, request: JobRequest) -> None:
     with ExitStack() as held:
         with beneath("outputs", 0):
-            pictures.check(session.asked.recipe, set(), session.transfers, session.named, OPERATOR_ID).raise_any()
+            pictures.judge(session.asked.recipe, session.transfers, session.named, OPERATOR_ID)
         if pair.source == STANDARD:
             own: Blob | Source = held.enter_context(Blob.of(sys.stdin.buffer.read(session.limits.source_bytes + 1)))
         else:

@@ -125,8 +125,8 @@ class OnDemand:
         return max(int(self._slots.total * self._quota), 1)
 
     def check(self, recipe: Recipe, principal: Principal) -> None:
-        """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid."""
-        pictures.check(recipe, set(), self._transfers, self._named, principal.id).raise_any()
+        """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid, CredentialNotAllowed."""
+        pictures.judge(recipe, self._transfers, self._named, principal.id)
 
     @contextlib.contextmanager
     def slot(self, principal: Principal, source: Source | None = None) -> Iterator[None]:

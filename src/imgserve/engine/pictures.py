@@ -4,7 +4,7 @@ Those of URLs come with each attempt, in ``render``; those of the settings stay 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -87,10 +87,10 @@ def _read(path: str, most_bytes: int) -> Blob:
     return Blob.of(data)
 
 
-def check(recipe: Recipe, seen: set[ImageRef], transfers: Transfers, named: NamedPictures, principal: str) -> Faults:
+def check(recipe: Recipe, seen: set[ImageRef], transfers: Transfers, named: NamedPictures) -> Faults:
     """All faults of the pictures that a recipe draws, by text, policy and name. Paths begin at the recipe.
 
-    ``seen``: those of the job's other recipes, to which these are added. ``principal``: the one whose recipe it is.
+    ``seen``: those of the job's other recipes, to which these are added.
     """
     faults = further.check(recipe, seen)
     if faults:
@@ -104,12 +104,27 @@ def check(recipe: Recipe, seen: set[ImageRef], transfers: Transfers, named: Name
         elif image.url:
             try:
                 transfers.check_source(parse_source(image.url))
-                transfers.check_credential(NOTHING, image.url, principal)
             except SourceRefused as error:
                 faults.append(Fault("source_refused", path, error.sentence()))
-            except CredentialNotAllowed as error:  # in a bucket
-                faults.append(Fault("credential_not_allowed", path, error.sentence()))
     return faults
+
+
+def judge(recipe: Recipe, transfers: Transfers, named: NamedPictures, principal: str) -> None:
+    """As ``check`` and ``denied`` do, of a single recipe. Raises RequestInvalid, CredentialNotAllowed."""
+    check(recipe, set(), transfers, named).raise_any()
+    for error in denied(recipe, transfers, principal):
+        raise error
+
+
+def denied(recipe: Recipe, transfers: Transfers, principal: str) -> Iterator[CredentialNotAllowed]:
+    """Of pictures in buckets, with paths from a recipe in which ``check`` has found no fault."""
+    for image, index in recipe.further.items():
+        if image.url:
+            try:
+                transfers.check_credential(NOTHING, image.url, principal)
+            except CredentialNotAllowed as error:
+                error.path = further.place(index)
+                yield error
 
 
 class Inputs:

@@ -10,7 +10,7 @@ import msgspec
 
 from imgserve.engine import pictures
 from imgserve.engine.pictures import NamedPictures
-from imgserve.errors import Path
+from imgserve.errors import ImgserveError, Path
 from imgserve.request.access import Access
 from imgserve.request.destination import Destination
 from imgserve.request.encode import Encode, Format, ignored_fields
@@ -50,9 +50,13 @@ class Resolver:
         except SourceRefused as error:
             faults.append(Fault("source_refused", ("source",), error.sentence()))
         seen: set[ImageRef] = set()
+        denied: list[ImgserveError] = []
         for index, output in enumerate(request.outputs):
-            for fault in pictures.check(output.recipe, seen, self._transfers, self._named, principal):
-                faults += RequestInvalid(fault).beneath(("outputs", index)).faults
+            if found := pictures.check(output.recipe, seen, self._transfers, self._named):
+                faults += RequestInvalid(*found).beneath(("outputs", index)).faults
+            else:
+                of_pictures = pictures.denied(output.recipe, self._transfers, principal)
+                denied += (error.beneath(("outputs", index)) for error in of_pictures)
         for index, (output, place) in enumerate(zip(request.outputs, places, strict=True)):
             if output.destination.awaits_result:
                 continue
@@ -61,7 +65,7 @@ class Resolver:
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
         faults.extend(self._refused_webhook(request.webhook))
-        denied = list(self._denied(request, places, principal))
+        denied += self._denied(request, places, principal)
         if faults:
             faults.extend(Fault("credential_not_allowed", error.path, error.at(()).sentence()) for error in denied)
             faults.raise_any()
