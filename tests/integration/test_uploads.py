@@ -1,6 +1,7 @@
 """The life of uploaded pictures: a real queue and real files, without a server."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -95,6 +96,25 @@ async def test_where_a_job_may_be_stored_yet_the_next_start_decides(house: House
     await house.open(UploadConfig())
     assert house.names == {own}
     assert (await house.queue.job(stored.id)).status == "queued"
+
+
+async def test_what_a_failing_storage_left_goes_when_it_answers(house: House) -> None:
+    """Each such request would take room until the next start, on a disk that may be full."""
+    uploads = await house.open(UploadConfig(quota_bytes=199))
+
+    async def refused(*, is_stored: bool) -> str:
+        with suppress(StorageFailing):
+            async with uploads.received(sent_source("a"), SHOP, chunks(PICTURE), 100) as source:
+                if is_stored:
+                    await house.store(source)
+                raise StorageFailing("the disk")
+        return upload_id_of(source)
+
+    await refused(is_stored=False)
+    stored = await refused(is_stored=True)
+    with pytest.raises(UploadQuotaFull):
+        await kept(house, uploads)
+    assert house.names == {stored}
 
 
 async def test_all_keys_share_the_room_of_the_data_directory(house: House) -> None:

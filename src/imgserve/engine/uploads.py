@@ -66,6 +66,8 @@ class Uploads:
         self._slots = Limiter(config.max_at_once)
         self._sizes: dict[str, tuple[str, int]] = {}  # by id: principal and bytes, of files and of reserved room
         self._bytes_of: Counter[str] = Counter()  # by principal
+        # Whether their jobs are stored could not be told. One that is stored later is refused at once.
+        self._unsure: set[str] = set()
         self._coming_bytes = 0  # that the disk does not have yet
         self._receiving: set[asyncio.Timeout] = set()
         self._is_ending = False
@@ -111,8 +113,12 @@ class Uploads:
             self._count(upload_id, principal.id, written.size_bytes)
             try:
                 yield sources.received(source, upload_id, written.sha256)
-            except (Draining, StorageFailing, asyncio.CancelledError):
+            except (Draining, asyncio.CancelledError):
                 is_kept = True  # the job may be stored yet: the next start, or the end of the job, decides
+                raise
+            except StorageFailing:
+                is_kept = True
+                self._unsure.add(upload_id)
                 raise
             finally:
                 is_kept = is_kept or await self._is_kept(upload_id)
@@ -149,6 +155,7 @@ class Uploads:
         try:
             return await self._queue.has_upload(upload_id)
         except StorageFailing:
+            self._unsure.add(upload_id)
             return True
 
     async def _reserve(self, upload_id: str, principal: str, size_bytes: int) -> None:
@@ -186,6 +193,11 @@ class Uploads:
 
     async def _tidy(self) -> None:
         """Raises StorageFailing, UploadNotStored."""
+        for upload_id in frozenset(self._unsure):
+            if not await self._queue.has_upload(upload_id):
+                await self._files.remove(upload_id)
+                self._forget(upload_id)
+            self._unsure.discard(upload_id)
         while self._sizes and (released := await self._queue.release_uploads(self._clock())):
             await self._files.remove(*released)
             for upload_id in released:
