@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import msgspec
 import pytest
@@ -213,13 +213,31 @@ async def test_a_silent_host_holds_up_no_other(made: Plant, hook: Receiver, monk
         is_over.set()
 
 
+async def test_many_silent_hosts_hold_up_no_other(made: Plant, hook: Receiver) -> None:
+    """Each of them has more messages than the outbox has places, and nothing is known of them yet."""
+    is_over = threading.Event()
+    with ExitStack() as stack:
+        silent = [stack.enter_context(Listener(lambda _: [is_over.wait()].clear())) for _ in range(6)]
+        stack.callback(is_over.set)
+        urls = [f"http://127.0.0.1:{one.port}/hook" for one in silent]
+        signers = {f"silent{nth}": signer(url) for nth, url in enumerate(urls)}
+        made.transfers.credentials.replace({"hook": signer(hook.url), **signers})
+        for number in range(60):
+            await ended(made, Webhook(urls[number % 6]), f"{number}.png")
+        await ended(made, Webhook(hook.url), "good.png")
+        async with running(made, max_outbox=8):
+            started = time.monotonic()
+            await until_posts(hook)
+            assert time.monotonic() - started < 1.0
+            assert all(one.connections == 1 for one in silent)
+
+
 async def test_a_slow_receiver_gets_all_without_delay_and_delays_no_other(
     made: Plant, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two at a time. Those that find no place in its line come back soon, and are not charged for it."""
     monkeypatch.setattr(delivery, "SLOW_AFTER_S", 0.05)
-    monkeypatch.setattr(outbox, "MAX_IN_LINE", 4)
-    monkeypatch.setattr(outbox, "PUT_OFF_S", 0.2)
+    monkeypatch.setattr(outbox, "SILENT", outbox.SILENT._replace(put_off_s=0.2))
     at_once: list[int] = []
     under_way: set[int] = set()
 

@@ -28,12 +28,31 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, NotOurs
 
 LOOK_EVERY_S = 3600.0
-# So many entries of a host, and of all, wait in memory for their turn. A host that takes 1 s for a message is busy for
-# half a minute with them; the next ones come back from the queue by then.
-MAX_IN_LINE, MAX_WAITING = 128, 512
-PUT_OFF_S = 30.0
 # With the longest delivery it is shorter than a claim.
 MAX_WAIT_S = 30.0
+# So many entries of all hosts wait in memory for their turn, and then only those of hosts that have none there yet.
+MAX_WAITING = 512
+_REMEMBERED_HOSTS = 1024
+
+
+class Standing(NamedTuple):
+    """What a host may have that is known to answer, or to be silent, or is new.
+
+    ``in_line``: so many of its entries wait in memory for their turn. The others are put off for ``put_off_s``.
+    ``all_of_it``: the turns of all hosts of this standing together are limited.
+    """
+
+    name: str
+    in_line: int
+    put_off_s: float
+    all_of_it: bool = True
+
+
+# A host that takes 10 ms for a message takes its line in the time after which the next ones come back.
+ANSWERING = Standing("answering", 128, 1.0, all_of_it=False)
+# Its first message shows whether it answers, so the others wait.
+NEW = Standing("new", 8, 1.0)
+SILENT = Standing("silent", 4, 30.0)
 
 # The status that a webhook's host answered; None for a write.
 Sender = Callable[[OutboxEntry], Awaitable[int | None]]
@@ -85,7 +104,8 @@ class Outbox:
     """``run`` is the loop, which its caller starts again after an error; ``under_way`` are the tries that it has
     started, which go on when it ends.
 
-    ``max_at_once`` tries run at a time, half of them to one host. Slow ones do not count; as many again may be slow.
+    ``max_at_once`` tries run at a time, half of them to one host. Slow ones do not count: as many again may be to
+    silent hosts, and to hosts of which nothing is known yet, one to each.
     """
 
     def __init__(
@@ -104,8 +124,9 @@ class Outbox:
         self._retry_delay_s = retry_delay_s
         self._clock = clock
         self._jitter = jitter
-        self._turns = Limiter(2 * max_at_once)
+        self._turns = Limiter(3 * max_at_once)
         self._to_hosts = Underway()
+        self._answering: dict[str, None] = {}  # hosts that have, the latest last
         self._room = asyncio.Event()
         self._in_line: set[asyncio.Task[None]] = set()
         self.under_way: set[asyncio.Task[None]] = set()
@@ -120,8 +141,7 @@ class Outbox:
     async def _claim_forever(self) -> None:
         while True:
             self._room.clear()
-            slow = min(self._to_hosts.expected_slow().total(), self._max_at_once)
-            places = self._max_at_once - len(self.under_way) + slow
+            places = self._max_at_once - len(self.under_way) + self._to_hosts.expected_slow().total()
             if places <= 0:
                 await until_room(self._room)
                 continue
@@ -139,35 +159,57 @@ class Outbox:
         self._room.set()
 
     async def _send_in_turn(self, entry: OutboxEntry) -> None:
-        host = Key(_host_of(entry), self._max_per_host)
-        if not await self._turn(host):
-            await self._put_off(entry)
+        host = _host_of(entry)
+        standing = self._standing_of(host)
+        keys = self._keys_of(host, standing)
+        if not await self._turn(keys, standing):
+            await self._put_off(entry, host, standing)
             return
         task = asyncio.current_task()
         assert task is not None
         self._in_line.discard(task)
         self.under_way.add(task)
         try:
-            with self._to_hosts.to(host.name):
+            with self._to_hosts.to(host):
                 await self.send(entry)
+            self._note_answer(host)
         finally:
-            self._turns.release(host)
+            self._turns.release(*keys)
 
-    async def _turn(self, host: Key) -> bool:
+    def _standing_of(self, host: str) -> Standing:
+        if host in self._to_hosts.silent() or self._to_hosts.slow()[host]:
+            return SILENT
+        return ANSWERING if host in self._answering else NEW
+
+    def _keys_of(self, host: str, standing: Standing) -> tuple[Key, ...]:
+        own = Key(host, 1 if standing is NEW else self._max_per_host)
+        return (own, Key(standing.name, self._max_at_once)) if standing.all_of_it else (own,)
+
+    def _note_answer(self, host: str) -> None:
+        self._answering.pop(host, None)
+        self._answering[host] = None
+        if len(self._answering) > _REMEMBERED_HOSTS:
+            del self._answering[next(iter(self._answering))]
+
+    async def _turn(self, keys: tuple[Key, ...], standing: Standing) -> bool:
         """Wait for a turn. False: it would take too long."""
-        if self._turns.asked(host) >= host.limit + MAX_IN_LINE or self._turns.waiting >= MAX_WAITING:
+        own = keys[0]
+        in_line = standing.in_line if self._turns.waiting < MAX_WAITING else 0
+        if self._turns.asked(own) >= own.limit + in_line:
             return False
         try:
             async with asyncio.timeout(MAX_WAIT_S):
-                await self._turns.acquire(host)
+                await self._turns.acquire(*keys)
         except TimeoutError:
             return False
         return True
 
-    async def _put_off(self, entry: OutboxEntry) -> None:
+    async def _put_off(self, entry: OutboxEntry, host: str, standing: Standing) -> None:
+        """With all that are due for the same host, so that they do not hold up others in the queue."""
         _log("outbox_put_off", entry, level=logs.DEBUG)
+        now = self._clock()
         with contextlib.suppress(StorageFailing):  # then its claim ends by itself
-            await self._queue.put_off(entry, self._clock() + PUT_OFF_S)
+            await self._queue.put_off(entry, now, now + standing.put_off_s)
 
     async def send(self, entry: OutboxEntry) -> None:
         """One try. When none can be stored now, the entry becomes due again as its claim ends."""

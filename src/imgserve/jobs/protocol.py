@@ -244,8 +244,12 @@ class OutboxQueue(Protocol):
     async def take_outbox(self, entries: int, now: float) -> OutboxWork:
         """Claim due entries, oldest first, each with a new token. A claim of the same job stays its holder's."""
 
-    async def put_off(self, entry: OutboxEntry, due_at: float) -> None:
-        """Give a claim back, uncharged. Without this call it ends by itself, two minutes later."""
+    async def put_off(self, entry: OutboxEntry, now: float, due_at: float) -> None:
+        """Give a claim back, uncharged. Without this call it ends by itself, two minutes later.
+
+        The messages to the same host that are due wait too, so that others are claimed before them: each a little
+        longer than the one before it, as they may be many.
+        """
 
     async def wait_for_outbox(self, timeout_s: float) -> None:
         """Return when an entry may have become due, at the latest after ``timeout_s``."""

@@ -100,12 +100,12 @@ async def test_a_claimed_entry_falls_due_again_by_itself(queue: Queue) -> None:
 async def test_an_entry_that_is_put_off_is_not_charged(queue: Queue) -> None:
     await failed(queue)
     owed = (await due_entries(queue))[0]
-    await queue.put_off(owed, START + 30)
+    await queue.put_off(owed, START, START + 30)
     work = await queue.take_outbox(10, START + 29)
     assert (work.entries, work.due_at) == ((), START + 30)
     again = (await due_entries(queue, START + 30))[0]
     assert again.attempts == owed.attempts == 0
-    await queue.put_off(owed, START + 1e6)  # its claim has been given to another
+    await queue.put_off(owed, START, START + 1e6)  # its claim has been given to another
     assert (await queue.take_outbox(10, START + 31)).due_at == START + 30 + LEASE_S
 
 

@@ -177,6 +177,21 @@ async def test_a_new_server_waits_for_a_tries_time(house: House) -> None:
     assert [owed.entry_id for owed in await messages(queue, START + 1800)] == [waiting.entry_id]
 
 
+async def test_messages_to_a_host_without_a_place_let_others_go_first(queue: Queue) -> None:
+    elsewhere = msgspec.structs.replace(HOOK, url="https://hook.test.other.test/in")
+    beside = msgspec.structs.replace(HOOK, url="https://u:p@hook.test/other")
+    hooks = (HOOK, beside, HOOK, elsewhere)
+    first, *_ = [await sent(queue, output(f"http://a.test/{nth}.png"), webhook=hook) for nth, hook in enumerate(hooks)]
+    await queue.put_off(first, START + LEASE_S, START + LEASE_S + 30)
+    [free] = await messages(queue, START + LEASE_S)
+    assert free.message is not None
+    assert free.message.url == elsewhere.url
+    later = await messages(queue, START + LEASE_S + 31)
+    assert [(owed.attempts, owed.message.url) for owed in later if owed.message] == [
+        (0, hook.url) for hook in (HOOK, beside, HOOK)
+    ]
+
+
 async def test_an_end_wakes_the_outbox(queue: Queue) -> None:
     await posted(queue)
     claim = await claimed(queue)

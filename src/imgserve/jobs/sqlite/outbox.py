@@ -17,6 +17,10 @@ from imgserve.telemetry import logs
 SQL = load("outbox")
 
 LEASE_S = 120.0
+# So many due entries are looked at, in 5 ms, for messages to a host that has no place for one.
+MOST_PUT_OFF = 2000
+# They come back one after the other, as many in a second as wait for a host in memory.
+PUT_OFF_SPACING_S = 1 / 128
 # The detail for an output whose placeholder nothing can replace.
 PLACEHOLDER_STAYS = (
     "its placeholder stays: the stored output cannot be read, not even as far as a failure picture needs"
@@ -50,8 +54,11 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
     return OutboxWork(tuple(entries), db.execute(SQL["next_due"]).get)
 
 
-def put_off(db: Connection, entry: OutboxEntry, due_at: float) -> None:
+def put_off(db: Connection, entry: OutboxEntry, now: float, due_at: float) -> None:
     db.execute(SQL["put_off"], (due_at, entry.entry_id, entry.token))
+    if entry.message is not None:
+        first, end = webhooks.targets_beside(entry.message)
+        db.execute(SQL["put_off_others"], (now, MOST_PUT_OFF, first, end, due_at, PUT_OFF_SPACING_S))
 
 
 def _output(db: Connection, entry_id: int, number: int, principal: str) -> Output | None:

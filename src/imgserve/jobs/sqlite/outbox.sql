@@ -25,6 +25,13 @@ UPDATE outbox SET due_at = ?, token = ? WHERE id = ?
 -- name: put_off
 UPDATE outbox SET due_at = ? WHERE id = ? AND state = 'pending' AND token = ?
 
+-- name: put_off_others
+UPDATE outbox SET due_at = ?5 + ?6 * place FROM (
+    SELECT id AS due_id, row_number() OVER (ORDER BY due_at) AS place
+        FROM (SELECT id, due_at, target FROM outbox WHERE state = 'pending' AND due_at <= ?1 ORDER BY due_at LIMIT ?2)
+        WHERE target >= ?3 AND target < ?4)
+    WHERE id = due_id
+
 -- name: next_due
 SELECT min(due_at) FROM outbox WHERE state = 'pending'
 

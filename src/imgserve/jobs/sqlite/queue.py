@@ -283,8 +283,8 @@ class SqliteQueue:
             lambda: self._committer.run(lambda db: outbox.take(db, entries, now), survives_power_loss=False)
         )
 
-    async def put_off(self, entry: OutboxEntry, due_at: float) -> None:
-        await self._committer.run(lambda db: outbox.put_off(db, entry, due_at), survives_power_loss=False)
+    async def put_off(self, entry: OutboxEntry, now: float, due_at: float) -> None:
+        await self._committer.run(lambda db: outbox.put_off(db, entry, now, due_at), survives_power_loss=False)
 
     async def settle_entry(
         self, entry: OutboxEntry, outcome: OutboxOutcome, now: float, sent: SentMessage | None = None
