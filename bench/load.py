@@ -14,6 +14,8 @@ from bench.peers import Peers
 
 _RESULT_TIMEOUT_S = 120.0
 _PREFIXES = itertools.count()
+# A worker that is replaced takes along what it used since the last reading; each takes about a millisecond.
+_READ_EVERY_S = 0.1
 
 
 class Measured(NamedTuple):
@@ -61,7 +63,9 @@ class Load:
         accepts_s: list[float] = []
         results_s: list[float] = []
         gets = self._peers.gets
-        before, harness = processes.cpu(self._pid), time.process_time()
+        meter = processes.Meter(self._pid)
+        before, harness = meter.read(), time.process_time()
+        reading = asyncio.create_task(_keep_reading(meter))
         started = time.monotonic()
         await asyncio.gather(
             *(
@@ -70,7 +74,8 @@ class Load:
             )
         )
         seconds = time.monotonic() - started
-        used = processes.cpu(self._pid).since(before)
+        reading.cancel()
+        used = meter.read().since(before)
         harness_s = time.process_time() - harness
         for connection in connections:
             connection.close()
@@ -114,3 +119,9 @@ class Load:
         arrival = self._arrivals.get(path)
         if arrival is not None and not arrival.done():
             arrival.set_result(time.monotonic())
+
+
+async def _keep_reading(meter: processes.Meter) -> None:
+    while True:
+        await asyncio.sleep(_READ_EVERY_S)
+        meter.read()

@@ -1,17 +1,17 @@
 """What the kernel says of processes: CPU time and memory, of one or of a whole tree. Linux only (/proc)."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+# User and system time of the process, and of the children it has waited for, in ``_fields``.
+_OWN, _REAPED, _START = slice(11, 13), slice(13, 15), 19
 
 
 class Cpu(NamedTuple):
-    """CPU seconds so far. ``children_s`` counts what lives below, and children that have been waited for.
-
-    Workers that a template has forked are waited for by nobody: what one had used is not counted once it has ended.
-    """
+    """CPU seconds so far. ``children_s`` counts what lives below, and children that have been waited for."""
 
     own_s: float
     children_s: float
@@ -24,6 +24,31 @@ def cpu(pid: int) -> Cpu:
     """Of a process and all below it. Ticks of 10 ms: measure over seconds."""
     own, reaped = _times(pid)
     return Cpu(own, reaped + sum(sum(cpu(child)) for child in children(pid)))
+
+
+class Meter:
+    """Reads the CPU of a process and all below it. One that has ended counts as it was read last.
+
+    For loads that outlast workers: those that a template has forked are waited for by nobody, so that ``cpu`` loses
+    what they had used. Read it often.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._used_s: dict[tuple[int, str], float] = {}  # by pid and start
+
+    def read(self) -> Cpu:
+        own_s = self._look(self._pid)
+        return Cpu(own_s, sum(self._used_s.values()) - own_s)
+
+    def _look(self, pid: int) -> float:
+        used_s = 0.0
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = _fields(pid)
+            self._used_s[pid, fields[_START]] = used_s = sum(map(int, fields[_OWN])) * _TICK_S
+            for child in children(pid):
+                self._look(child)
+        return used_s
 
 
 def children(pid: int) -> list[int]:
@@ -47,9 +72,12 @@ def pss_mb(pid: int) -> float:
 
 def _times(pid: int) -> tuple[float, float]:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = _fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return 0.0, 0.0
-    fields = stat.rpartition(")")[2].split()
-    user, system, child_user, child_system = (int(field) for field in fields[11:15])
-    return (user + system) * _TICK_S, (child_user + child_system) * _TICK_S
+    return sum(map(int, fields[_OWN])) * _TICK_S, sum(map(int, fields[_REAPED])) * _TICK_S
+
+
+def _fields(pid: int) -> list[str]:
+    """Of proc(5)'s stat, from the third on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
