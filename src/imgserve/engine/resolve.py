@@ -14,7 +14,7 @@ from imgserve.errors import ImgserveError, Path
 from imgserve.request.access import Access
 from imgserve.request.destination import Destination
 from imgserve.request.encode import Encode, Format, ignored_fields
-from imgserve.request.faults import Fault, Faults, RequestInvalid, beneath
+from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.imageref import ImageRef
 from imgserve.request.job import JobRequest, ResolvedOutput, check_places, resolve
@@ -87,9 +87,9 @@ class Resolver:
             accesses.append((Access(credential=webhook.secret), webhook.url, ("webhook",), "webhook"))
         for access, url, path, use in accesses:
             try:
-                with beneath(*path):
-                    self._transfers.check_credential(access, url, principal, use)
+                self._transfers.check_credential(access, url, principal, use)
             except CredentialNotAllowed as error:
+                error.beneath(path)
                 error.path = error.path or path  # without a name the URL is at fault
                 yield error
 
@@ -121,8 +121,9 @@ class Resolver:
             except DestinationRefused as error:
                 faults.append(_refused(index, error))
         faults.raise_any()
-        for denied in self._denied(request, (output.placement.destination for output in placed), principal):
-            raise denied
+        if any(output.destination.has_tags for output in request.outputs):
+            for denied in self._denied(request, (output.placement.destination for output in placed), principal):
+                raise denied
         check_places(tuple(placed))
         return tuple(placed)
 

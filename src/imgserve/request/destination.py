@@ -134,6 +134,10 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
         return tags.NATIVE if self.protocol == "v1" else tags.CLASSIC
 
     @property
+    def has_tags(self) -> bool:
+        return tags.BEGIN in self.shown
+
+    @property
     def uses(self) -> frozenset[str]:
         """The fields of ``TagValues`` that it takes."""
         return tags.used_in(self.shown, self.vocabulary)
@@ -145,7 +149,7 @@ class DestinationTemplate(msgspec.Struct, frozen=True):
 
     def fill(self, values: TagValues) -> Destination:
         """The place for one result. Raises RequestInvalid when the filled text is no place to write to."""
-        if tags.BEGIN not in self.shown:
+        if not self.has_tags:
             values = tags.EXAMPLE  # the place is the same for all of them, and known from the first check
         try:
             return _filled(self, values)

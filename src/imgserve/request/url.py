@@ -85,12 +85,12 @@ class Url(msgspec.Struct, frozen=True):
         return f"{place}?{query}" if query else place
 
 
+@lru_cache(maxsize=256)  # a job asks for that of its few URLs a dozen times
 def scheme_of(text: str) -> str | None:
     """The scheme in lower case, or None: ``example.com:80/x`` has none."""
     match = _SCHEME.match(text)
-    if match is None or (_HOST_AND_PORT.match(text) and match[1].lower() not in SCHEMES):
-        return None
-    return match[1].lower()
+    scheme = None if match is None else match[1].lower()
+    return None if scheme not in SCHEMES and _HOST_AND_PORT.match(text) else scheme
 
 
 def protocol_of(text: str) -> Scheme:

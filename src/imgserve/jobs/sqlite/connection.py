@@ -16,6 +16,8 @@ from imgserve.jobs.sqlite.watches import Watches
 
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
 UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
+# APSW keeps the statements of so many executions, 512 at most: those of a batch of jobs must all be among them.
+EXECUTIONS_KEPT = 512
 
 
 class Connection(apsw.Connection):
@@ -27,7 +29,7 @@ class Connection(apsw.Connection):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
+        super().__init__(name, statementcachesize=EXECUTIONS_KEPT)
         self.ends: list[Ended] = []
         self.backlog = Backlog()
         self.turns = Turns()
