@@ -68,10 +68,11 @@ class Client:
         self.is_cut_off = True
 
     async def until(self, texts: int) -> list[bytes]:
-        while len(self.texts) <= texts:
+        """So many, behind the head and the text that the stream begins with: an id, or the whole job."""
+        while len(self.texts) < 2 + texts:
             await self._more.wait()
             self._more.clear()
-        return self.texts[1:]
+        return self.texts[2:]
 
     async def serve(self, feed: Feed) -> None:
         scope = {"principal": Principal("ann", "ann"), "abort": self.abort}
@@ -112,6 +113,7 @@ async def test_what_is_older_than_a_day_is_a_gap(queue: Queue) -> None:
     with fed(queue, 1, await queue.newest_event()) as feed:
         serving = asyncio.create_task(client.serve(feed))
         gap, first, second = await client.until(3)
+        assert client.texts[1] == b": ping\nid: 1\n\n"
         serving.cancel()
     assert gap.startswith(b'id: 2\nevent: gap\ndata: {"type":"gap","timestamp":"')
     assert [ID.match(text)[1] for text in (first, second)] == [b"3", b"4"]  # type: ignore[index]
@@ -150,7 +152,7 @@ async def test_the_stream_of_a_job_that_was_retried_goes_on_behind_its_first_end
         newest = await queue.newest_event()
         feed = Feed(queue, watch, query, newest, (), lambda: START, job)
         serving = asyncio.create_task(client.serve(feed))
-        await client.until(newest + 1)
+        await client.until(newest)
         assert not (await asyncio.wait([serving], timeout=0.05))[0]
         await queue.settle(ended(await claimed(queue), "delivered"), START)
         await asyncio.wait_for(serving, 20)
