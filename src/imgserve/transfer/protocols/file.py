@@ -19,7 +19,6 @@ from imgserve.errors import cause_of
 from imgserve.request.destination import Destination
 from imgserve.request.source import Source
 from imgserve.telemetry.states import LOOK_EVERY_S, State
-from imgserve.timeout import limit, waiting
 from imgserve.transfer.faults import (
     DeliveryFailed,
     DeliveryUnknown,
@@ -29,6 +28,7 @@ from imgserve.transfer.faults import (
     SourceUnavailable,
 )
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.protocols import copying
 from imgserve.transfer.protocols.beneath import open_beneath
 from imgserve.transfer.protocols.file_write import delete, fingerprint_of, size_of, store
 from imgserve.transfer.protocols.roots import RootedPath, Roots
@@ -36,7 +36,6 @@ from imgserve.transfer.write import Delivery, Write
 
 T = TypeVar("T")
 
-_CHUNK_BYTES = 1_000_000
 _THREADS = 8
 # A file system that takes longer to look up a path counts as hung.
 _LOOKUP_S = 10.0
@@ -66,20 +65,13 @@ class Files:
 
         Raises SourceRefused, SourceNotFound, SourceUnavailable, SourceTooLarge.
         """
-        path, copying = self.read_roots.locate(source.path), Future[None]()
+        path = self.read_roots.locate(source.path)
         try:
-            async with limit(timeout_s):
-                size = await self._run(lambda: _size(path))
-                with waiting():
-                    await into.reserve(size)
-                blob = into.blob.share()
-                await self._run(lambda: _copy(path, blob, into, copying), blob)
+            await copying.copy(self._pool, lambda: _open_source(path), into, timeout_s)
         except TimeoutError:
             error = SourceUnavailable("The source file could not be read in time", is_retryable=True)
             error.is_late = True
             raise error from None
-        finally:
-            copying.cancel()
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Write, sync, rename, sync. Raises DestinationRefused, DeliveryFailed, DeliveryUnknown."""
@@ -169,17 +161,6 @@ def _open_source(path: RootedPath) -> Iterator[int]:
         raise SourceNotFound("There is no such source file", hint) from None
     except OSError as error:
         raise _fault(SourceUnavailable, "The source file cannot be read", error) from None
-
-
-def _size(path: RootedPath) -> int:
-    with _open_source(path) as descriptor:
-        return os.fstat(descriptor).st_size
-
-
-def _copy(path: RootedPath, blob: Blob, into: Fetch, copying: Future[None]) -> None:
-    with _open_source(path) as descriptor:
-        while not copying.cancelled() and blob.append_from(descriptor, _CHUNK_BYTES):
-            into.check_size(blob.size)
 
 
 def _is_same_file(one: RootedPath, other: RootedPath) -> bool:

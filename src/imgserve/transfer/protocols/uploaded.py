@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -21,9 +21,9 @@ import msgspec
 from imgserve import descriptors, failpoint
 from imgserve.errors import cause_of
 from imgserve.request.source import Source, upload_id_of
-from imgserve.timeout import limit, waiting
 from imgserve.transfer.faults import SourceLost, SourceUnavailable, UploadNotStored
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.protocols import copying
 
 T = TypeVar("T")
 
@@ -78,20 +78,11 @@ class Uploaded:
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float, _principal: str = "") -> None:
         """Copy the picture into ``into``. Raises SourceLost, SourceUnavailable, SourceTooLarge."""
-        path, copying = self._path(upload_id_of(source)), Future[None]()
+        path = self._path(upload_id_of(source))
         try:
-            async with limit(timeout_s):
-                size = await self._run(lambda: _size(path))
-                with waiting():
-                    await into.reserve(size)
-                blob = into.blob.share()
-                copy = self._pool.submit(lambda: _copy(path, into, copying))
-                copy.add_done_callback(lambda _: blob.close())  # perhaps after a cancelled wait
-                await asyncio.wrap_future(copy)
+            await copying.copy(self._pool, lambda: _opened(path), into, timeout_s)
         except TimeoutError:
             raise SourceUnavailable("The uploaded picture could not be read in time", is_retryable=True) from None
-        finally:
-            copying.cancel()
 
     async def remove(self, *upload_ids: str) -> None:
         """Delete these files; a missing one counts as deleted. Raises UploadNotStored."""
@@ -215,14 +206,3 @@ def _opened(path: Path) -> Iterator[int]:
 def _unreadable(error: OSError) -> SourceUnavailable:
     cause, remedy = cause_of(error, "the server's user")
     return SourceUnavailable(f"The uploaded picture cannot be read: {cause}", remedy, is_retryable=True)
-
-
-def _size(path: Path) -> int:
-    with _opened(path) as fd:
-        return os.fstat(fd).st_size
-
-
-def _copy(path: Path, into: Fetch, copying: Future[None]) -> None:
-    with _opened(path) as fd:
-        while not copying.cancelled() and into.blob.append_from(fd, _BATCH_BYTES):
-            into.check_size(into.blob.size)
