@@ -3,10 +3,9 @@
 import argparse
 import sys
 
-from imgserve.cli import output
-from imgserve.cli.control import Client, NoServer, job_path
-from imgserve.client import Client as Events
-from imgserve.client import Event, Unreachable
+from imgserve.cli import control, output
+from imgserve.cli.control import NoServer, job_path
+from imgserve.client import Client, Event, Unreachable
 from imgserve.jobs.views import OperatorJobList, OperatorJobView
 from imgserve.settings import load
 
@@ -14,10 +13,10 @@ from imgserve.settings import load
 def watch(flags: argparse.Namespace) -> int:
     """Exit with 0 if the one job has succeeded."""
     data_dir = load.locate(flags).data_dir
-    job_id = _whole(Client(data_dir), flags.id)
+    job_id = _whole(control.Client(data_dir), flags.id)
     status = ""
     try:
-        with Events(data_dir=data_dir) as client:
+        with Client(data_dir=data_dir) as client:
             for event in client.events(job_id=job_id, types=flags.type):
                 status = event.job.status if event.job else status
                 output.show(event, _line(event), is_json=flags.json)
@@ -27,7 +26,7 @@ def watch(flags: argparse.Namespace) -> int:
     return output.DONE if status == "succeeded" else output.FAILED
 
 
-def _whole(client: Client, beginning: str | None) -> str:
+def _whole(client: control.Client, beginning: str | None) -> str:
     """The id that begins so; empty for all jobs of a server, which runs. Raises NoServer, Refused."""
     if beginning is None:
         client.get("/v1/jobs", OperatorJobList, {"limit": 1})

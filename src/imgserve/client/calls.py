@@ -130,26 +130,26 @@ def job(job_id: str, wait_s: int = 0) -> Call[Held]:
         return Held(_read(reply, Job), "preference-applied" in reply.headers)
 
     headers = (("prefer", f"wait={wait_s}"),) if wait_s else ()
-    return Call(Request("GET", _path(job_id), (), headers, b"", wait_s), read)
+    return Call(Request("GET", path_of(job_id), (), headers, b"", wait_s), read)
 
 
 def cancel(job_id: str) -> Call[Job]:
-    return Call(Request("POST", _path(job_id, "cancel")), _reader(Job))
+    return Call(Request("POST", path_of(job_id, "cancel")), _reader(Job))
 
 
 def retry(job_id: str, outputs: Names | None) -> Call[Job]:
     """It starts a new count of attempts each time, so it is not repeated after a lost answer."""
     body = b"" if outputs is None else msgspec.json.encode({"outputs": names_in(outputs)})
-    return Call(Request("POST", _path(job_id, "retry"), (), (JSON,) if body else (), body), _reader(Job), False)
+    return Call(Request("POST", path_of(job_id, "retry"), (), (JSON,) if body else (), body), _reader(Job), False)
 
 
 def webhooks(job_id: str) -> Call[WebhookLog]:
-    return Call(Request("GET", _path(job_id, "webhooks")), _reader(WebhookLog))
+    return Call(Request("GET", path_of(job_id, "webhooks")), _reader(WebhookLog))
 
 
 def replay_webhooks(job_id: str) -> Call[WebhookLog]:
     """Each request sends them once more, so it is not repeated after a lost answer."""
-    return Call(Request("POST", _path(job_id, "webhooks", "replay")), _reader(WebhookLog), False)
+    return Call(Request("POST", path_of(job_id, "webhooks", "replay")), _reader(WebhookLog), False)
 
 
 def page(filters: JobFilters, cursor: str | None) -> Call[JobPage]:
@@ -162,8 +162,9 @@ def _text_of(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else ",".join(names_in(value))
 
 
-def _path(*words: str) -> str:
-    return "/".join(("/v1/jobs", *(quote(word, safe="") for word in words)))
+def path_of(job_id: str, *beneath: str) -> str:
+    """The path of a job, or of a page beneath it."""
+    return "/".join(("/v1/jobs", quote(job_id, safe=""), *beneath))
 
 
 def names_in(value: Names) -> tuple[str, ...]:

@@ -4,12 +4,11 @@ A ``Feed`` outlasts the connections that it is read from: it says how to connect
 """
 
 from collections.abc import Iterator
-from urllib.parse import quote
 
 import msgspec
 
 from imgserve.client.answers import Event
-from imgserve.client.calls import Names, Pairs, Reply, Request, names_in
+from imgserve.client.calls import Names, Pairs, Reply, Request, names_in, path_of
 from imgserve.client.errors import AnswerInvalid, Unreachable
 from imgserve.client.flows import Lost, Patience, error_of, may_repeat, pauses
 from imgserve.client.webhooks import event_of
@@ -46,7 +45,7 @@ class Feed:
 
     def request(self) -> Request:
         self._blocks = Blocks()
-        path = f"/v1/jobs/{quote(self._job_id, safe='')}/events" if self._job_id else "/v1/events"
+        path = path_of(self._job_id, "events") if self._job_id else "/v1/events"
         query = (("type", ",".join(self._types)),) if self._types else ()
         headers: Pairs = (("accept", MEDIA_TYPE), *((("last-event-id", self._last_id),) if self._last_id else ()))
         return Request("GET", path, query, headers)
