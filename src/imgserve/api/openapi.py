@@ -69,7 +69,7 @@ def reference(struct: type[msgspec.Struct]) -> Schema:
 def document(calls: Sequence[Call], rows: Iterable[Route], messages: Sequence[Message] = ()) -> Schema:
     """``rows`` have the right that each call needs."""
     rights = {(row.method, row.path): row.right for row in rows}
-    shown = (*_told(calls), *(message.body for message in messages))
+    shown = (*_of_answers(calls), *(message.body for message in messages))
     schemas = _schemas(shown) | _without_null(_schemas(struct for call in calls for struct in call.uses))
     paths: dict[str, Schema] = {}
     for call in calls:
@@ -93,7 +93,7 @@ def document(calls: Sequence[Call], rows: Iterable[Route], messages: Sequence[Me
     }
 
 
-def _told(calls: Iterable[Call]) -> Iterator[type[msgspec.Struct]]:
+def _of_answers(calls: Iterable[Call]) -> Iterator[type[msgspec.Struct]]:
     """The Structs of answers."""
     yield Problem
     yield from (struct for call in calls for struct in call.shows)

@@ -229,8 +229,8 @@ class Transfers:
 
         For destinations where files are marked. Raises DeliveryFailed, CredentialNotAllowed.
         """
-        found = await self._s3.look(destination, write)
-        return found is not None and not found.is_makeshift
+        current = await self._s3.look(destination, write)
+        return current is not None and not current.is_makeshift
 
     async def fingerprint_of(self, destination: Destination, write: Write) -> Fingerprint | None:
         """Of the file there, which is expected to be a small one; None if it cannot be read."""

@@ -34,16 +34,16 @@ def page(db: apsw.Connection, query: EventQuery, now: float, wall_of: WallOf, sc
     if not query.job_id:
         after, is_gap = _start(db, after, now)
     ends_at = time.perf_counter() + scan_s
-    found: list[Event] = []
+    events: list[Event] = []
     readings: dict[int, Reading] = {}
     while True:
         end: int = last if query.job_id else db.execute(SQL["end_of_chunk"], (after, CHUNK_EVENTS)).get or last
-        found += _events(db, query, after, end, query.limit - len(found), wall_of, readings)
-        if len(found) == query.limit:
-            return EventPage(tuple(found), found[-1].number, last, is_gap)
+        events += _events(db, query, after, end, query.limit - len(events), wall_of, readings)
+        if len(events) == query.limit:
+            return EventPage(tuple(events), events[-1].number, last, is_gap)
         after = end
         if after >= last or time.perf_counter() > ends_at:
-            return EventPage(tuple(found), after, last, is_gap)
+            return EventPage(tuple(events), after, last, is_gap)
 
 
 def _start(db: apsw.Connection, after: int, now: float) -> tuple[int, bool]:
@@ -75,9 +75,9 @@ def _events(
 ) -> list[Event]:  # fmt: skip
     types = msgspec.json.encode(query.types).decode()
     values: tuple[object, ...] = (after, end, query.principal, types, limit)
-    found = rows(db, SQL["of_job"], (*values, query.job_id)) if query.job_id else rows(db, SQL["of_all"], values)
+    stored = rows(db, SQL["of_job"], (*values, query.job_id)) if query.job_id else rows(db, SQL["of_all"], values)
     events = []
-    for number, job, output, at, type_, job_id, principal in found:
+    for number, job, output, at, type_, job_id, principal in stored:
         if job not in readings:
             readings[job] = read(db, job, wall_of)
         reading = readings[job]

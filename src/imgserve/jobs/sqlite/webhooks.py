@@ -61,8 +61,10 @@ def add(db: Connection, number: int, stored: bytes, events: Sequence[Happened]) 
 
 def message_of(message_id: str, payload: bytes, webhook: bytes, principal: str) -> Message:
     """Raises one of UNREADABLE."""
-    told = decode_webhook(webhook)
-    return Message(message_id, _decode_head(payload).type, told.url, told.headers, told.secret, payload, principal)
+    target = decode_webhook(webhook)
+    return Message(
+        message_id, _decode_head(payload).type, target.url, target.headers, target.secret, payload, principal
+    )
 
 
 def note_try(db: Connection, entry: OutboxEntry, sent: SentMessage, now: float) -> None:
@@ -90,7 +92,7 @@ def replay(db: Connection, number: int, now: float) -> int:
 
 def deliveries(db: apsw.Connection, number: int, wall_of: WallOf) -> tuple[WebhookDelivery, ...]:
     """The webhooks of a job, oldest first."""
-    found = []
+    views = []
     for entry_id, message_id, payload, state, due_at in rows(db, SQL["of_job"], (number,)):
         tries = tuple(
             WebhookTry(time_of(wall_of(at)), status, error or None, duration_ms)
@@ -99,5 +101,5 @@ def deliveries(db: apsw.Connection, number: int, wall_of: WallOf) -> tuple[Webho
         next_at = time_of(wall_of(due_at)) if state == "pending" else None
         with suppress(*UNREADABLE):
             head = _decode_head(payload)
-            found.append(WebhookDelivery(message_id, head.type, head.timestamp, state, next_at, tries))
-    return tuple(found)
+            views.append(WebhookDelivery(message_id, head.type, head.timestamp, state, next_at, tries))
+    return tuple(views)

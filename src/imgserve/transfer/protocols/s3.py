@@ -26,9 +26,9 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols.s3_object import (
     Denied,
     Expected,
-    Found,
     Missing,
     NotAsExpected,
+    StoredObject,
     Unanswered,
     expected,
     metadata_of,
@@ -95,12 +95,12 @@ class S3:
         """
         bucket, key = await self._bucket(destination, write.principal), _key(destination)
         async with self._in_time(bucket, write):
-            found = await bucket.look(key)
-            if found is not None:
-                expected(found, write)
+            current = await bucket.look(key)
+            if current is not None:
+                expected(current, write)
                 await bucket.delete(key)
 
-    async def look(self, destination: Destination, write: Write) -> Found | None:
+    async def look(self, destination: Destination, write: Write) -> StoredObject | None:
         """The object that is there. Raises DeliveryFailed, CredentialNotAllowed."""
         bucket = await self._bucket(destination, write.principal)
         async with self._in_time(bucket, write):
@@ -108,8 +108,8 @@ class S3:
 
     async def size_of(self, destination: Destination, write: Write) -> int | None:
         """None if there is no object. Raises as ``look``."""
-        found = await self.look(destination, write)
-        return None if found is None else found.size_bytes
+        current = await self.look(destination, write)
+        return None if current is None else current.size_bytes
 
     def real_key(self, place: Source | Destination, principal: str) -> str:
         """The identity of an object: its server, bucket and key. Raises CredentialNotAllowed."""
@@ -187,11 +187,11 @@ class _Writing:
                 return await self._put(self._write.etag)
         is_there = False
         for repeats in range(_REPEATS + 1):
-            found = await self._look(is_there=is_there)
-            if found is not None and found.is_from(self._write):
-                return found.etag
+            current = await self._look(is_there=is_there)
+            if current is not None and current.is_from(self._write):
+                return current.etag
             try:
-                return await self._put(expected(found, self._write, is_first=repeats == 0))
+                return await self._put(expected(current, self._write, is_first=repeats == 0))
             except NotAsExpected:
                 is_there = True
             except Unanswered:
@@ -200,7 +200,7 @@ class _Writing:
         detail = f"Others write to this place at {self.bucket.server} all the time"
         raise ExchangeFailed(detail, is_retryable=True, is_sent=self.is_sent)
 
-    async def _look(self, *, is_there: bool) -> Found | None:
+    async def _look(self, *, is_there: bool) -> StoredObject | None:
         """``is_there``: an object is known to be. Raises Unanswered, Denied."""
         try:
             return await self.bucket.look(self._key)

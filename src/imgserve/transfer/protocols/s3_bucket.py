@@ -17,7 +17,15 @@ from imgserve.telemetry import logs
 from imgserve.transfer.client import location
 from imgserve.transfer.config import Config
 from imgserve.transfer.credentials import S3Access
-from imgserve.transfer.protocols.s3_object import NO_OBJECT, Denied, Expected, Found, Missing, NotAsExpected, Unanswered
+from imgserve.transfer.protocols.s3_object import (
+    NO_OBJECT,
+    Denied,
+    Expected,
+    Missing,
+    NotAsExpected,
+    StoredObject,
+    Unanswered,
+)
 
 if TYPE_CHECKING:
     from obstore import GetResult, PutMode
@@ -45,7 +53,7 @@ class Bucket:
         self.heeds_conditions: bool | None = None
         self._store = _store(access, name, config, authorities)
 
-    async def look(self, key: str) -> Found | None:
+    async def look(self, key: str) -> StoredObject | None:
         """None: there is no such object. Raises Denied, Unanswered."""
         try:
             answer = await obstore.get_async(self._store, key, options={"head": True})
@@ -53,7 +61,7 @@ class Bucket:
             return None
         except exceptions.BaseError as error:
             self._fail(error)
-        return Found.of(answer.meta["e_tag"] or NO_OBJECT, answer.meta["size"], answer.attributes)
+        return StoredObject.of(answer.meta["e_tag"] or NO_OBJECT, answer.meta["size"], answer.attributes)
 
     async def read(self, key: str) -> tuple[int, AsyncGenerator[bytes, None]]:
         """The size in bytes, and the bytes in pieces. Raises Missing, Denied, Unanswered, also between pieces."""

@@ -39,7 +39,7 @@ class Unanswered(ExchangeFailed):
     """No answer came, or that of a store in trouble. The request may have been carried out."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class StoredObject(msgspec.Struct, frozen=True):
     """An object that is there. ``server`` and ``output`` name its writer, if it has imgserve's mark."""
 
     etag: Expected
@@ -71,22 +71,22 @@ def metadata_of(write: Write, headers: Headers = ()) -> dict[str, str]:
     return asked | own if write.state == "final" else asked | own | {"cache-control": "no-store"}
 
 
-def expected(found: Found | None, write: Write, *, is_first: bool = True) -> Expected:
+def expected(current: StoredObject | None, write: Write, *, is_first: bool = True) -> Expected:
     """The object that ``write`` may replace, by its first look or a later one.
 
     The queue has granted the write, so a newer placeholder that the first look finds is that of a job that was refused;
     one that comes later is not. Raises NewerThere, NotOurs.
     """
-    if found is None:
+    if current is None:
         if write.state == "failed" and write.etag:
             raise NotOurs("Imgserve's placeholder is no longer at the destination")
         return NO_OBJECT
     server, output = _writer(write.name)
-    if found.server == server and found.output > output and not (is_first and found.is_makeshift):
+    if current.server == server and current.output > output and not (is_first and current.is_makeshift):
         raise NewerThere("A newer job has written to the destination")
-    if write.state == "failed" and not (found.is_makeshift and found.server == server):
+    if write.state == "failed" and not (current.is_makeshift and current.server == server):
         raise NotOurs("The destination holds another file than imgserve's placeholder")
-    return found.etag
+    return current.etag
 
 
 def _mark(write: Write) -> str:
