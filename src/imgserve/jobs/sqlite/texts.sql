@@ -15,7 +15,7 @@ WITH looked_at AS (SELECT number FROM job WHERE ended_at IS NULL
     UNION SELECT job FROM outbox INDEXED BY outbox_due WHERE state = 'pending')
 SELECT number FROM job WHERE number IN looked_at AND (principal IS NULL OR NOT is_text(CAST(
     id || ' ' || status || ' ' || coalesce(traceparent, '') || ' ' || principal || ' ' || hosts || ' ' || priority
-    AS BLOB)))
+    || ' ' || protocol AS BLOB)))
 UNION SELECT job FROM output WHERE job IN looked_at AND NOT is_text(CAST(
     destination || ' ' || status || ' ' || placeholder || ' ' || user || ' ' || error || ' ' || detail || ' ' || hint
     || ' ' || coalesce(etag, '') AS BLOB))
@@ -25,7 +25,8 @@ ORDER BY 1
 UPDATE job SET id = as_text(CAST(id AS BLOB)), principal = as_text(CAST(coalesce(principal, '') AS BLOB)),
     traceparent = iif(is_text(CAST(traceparent AS BLOB)), traceparent, NULL),
     status = iif(is_text(CAST(status AS BLOB)), status, 'queued'),
-    priority = iif(is_text(CAST(priority AS BLOB)), priority, 'normal') WHERE number = ?
+    priority = iif(is_text(CAST(priority AS BLOB)), priority, 'normal'),
+    protocol = iif(is_text(CAST(protocol AS BLOB)), protocol, 'classic') WHERE number = ?
 
 -- name: repair_outputs
 UPDATE output SET destination = as_text(CAST(destination AS BLOB)), user = as_text(CAST(user AS BLOB)),
