@@ -32,7 +32,7 @@ from imgserve.transfer.faults import (
     WebhookRefused,
 )
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.guard import Guard, Refusal, parse_network, parse_ports
+from imgserve.transfer.guard import Guard, Refusal
 from imgserve.transfer.memory import Together
 from imgserve.transfer.protocols import message
 from imgserve.transfer.protocols.file import Files
@@ -67,11 +67,7 @@ class Transfers:
         self._source_timeout_s = config.source_timeout_s
         self._limit_bytes = limits.source_bytes
         self.proxy = parse_proxy(config.proxy) if config.proxy else None
-        self._guard = Guard(
-            tuple(map(parse_network, config.allow_networks)),
-            tuple(map(parse_ports, config.ports)),
-            self.proxy.port if self.proxy else 0,
-        )
+        self._guard = Guard.of(config)
         self._client = Client(self._guard, config, self.proxy)
         self.slots = self._client.slots
         http, ftp = Http(self._client, self.credentials), Ftp(self._client)

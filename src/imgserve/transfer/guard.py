@@ -10,11 +10,12 @@ never counts as public: services that trust the machine itself listen there.
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Self
 
 import msgspec
 
-from imgserve.transfer.client.proxy import is_local_name
-from imgserve.transfer.config import DEFAULT_PORTS
+from imgserve.transfer.client.proxy import is_local_name, parse_proxy
+from imgserve.transfer.config import DEFAULT_PORTS, Config
 from imgserve.transfer.own_addresses import is_own
 
 Address = IPv4Address | IPv6Address
@@ -109,6 +110,12 @@ class Guard(msgspec.Struct, frozen=True, eq=False):
     allowed: tuple[Network, ...] = ()
     ports: tuple[Ports, ...] = tuple(parse_ports(text) for text in DEFAULT_PORTS)
     proxy_port: int = 0
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """That of the settings. Raises ValueError where ``config.problems`` finds one."""
+        networks, ports = map(parse_network, config.allow_networks), map(parse_ports, config.ports)
+        return cls(tuple(networks), tuple(ports), parse_proxy(config.proxy).port if config.proxy else 0)
 
     def text_refusal(self, host: str, port: int) -> Refusal | None:
         """Why a URL's host and port are refused by their text alone; None when they may go on."""

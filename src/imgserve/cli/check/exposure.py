@@ -12,8 +12,7 @@ from imgserve.errors import user_name
 from imgserve.request import url
 from imgserve.request.protocols import SCHEMES
 from imgserve.settings.tree import Settings
-from imgserve.transfer.client.proxy import parse_proxy
-from imgserve.transfer.guard import Guard, Network, literal_address, parse_network, parse_ports
+from imgserve.transfer.guard import Guard, Network, literal_address, parse_network
 from imgserve.transfer.urlprefix import UrlPrefix
 
 METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")))
@@ -68,26 +67,23 @@ def _network(network: Network, *, has_keys: bool) -> Iterator[Finding]:
 def _credentials(settings: Settings) -> Iterator[Finding]:
     for name, credential in settings.credentials.items():
         about = f"credential.{name}"
-        yield from _unknown(about, credential.principals, settings)
+        yield from _unknown_principals(about, credential.principals, settings)
         if credential.type in SENT and (open_urls := list(filter(_is_open, credential.urls))):
             yield warning(about, f"its secret travels to {open_urls[0]} unencrypted", "use https")
 
 
 def _webhooks(settings: Settings) -> Iterator[Finding]:
     """A job's own webhook is judged when the job is posted."""
-    config = settings.transfer
-    proxy = parse_proxy(config.proxy) if config.proxy else None
-    networks, ports = map(parse_network, config.allow_networks), map(parse_ports, config.ports)
-    guard = Guard(tuple(networks), tuple(ports), proxy.port if proxy else 0)
+    guard = Guard.of(settings.transfer)
     for name, webhook in settings.webhooks.items():
         place = url.parse(webhook.url)
-        yield from _unknown(f"webhook.{name}", webhook.principals, settings)
+        yield from _unknown_principals(f"webhook.{name}", webhook.principals, settings)
         if refusal := guard.text_refusal(place.host, place.port):
             yield fault(f"webhook.{name}", f"no message can be sent: {refusal.detail}", refusal.hint)
 
 
-def _unknown(about: str, principals: tuple[str, ...], settings: Settings) -> Iterator[Finding]:
-    """Names that are no key's."""
+def _unknown_principals(about: str, principals: tuple[str, ...], settings: Settings) -> Iterator[Finding]:
+    """``principals``: names of keys, or of none."""
     with contextlib.suppress(KeyFileInvalid):  # this user may not read it
         keys = settings.api.keys()
         if nobody := set(principals) - {key.principal for key in keys}:
