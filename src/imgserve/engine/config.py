@@ -80,7 +80,7 @@ class RunnerConfig(msgspec.Struct, frozen=True):
 
 
 class UploadConfig(msgspec.Struct, frozen=True):
-    """``max_at_once``: uploads that are being received, half of them of one of several principals."""
+    """``max_at_once`` uploads are received side by side, ``queue_quota`` of them of one of several principals."""
 
     # fmt: off
     quota_bytes: Annotated[Count, Setting(

@@ -69,7 +69,7 @@ class DestinationBusy(ImgserveError):
 
 
 class Underway:
-    """The running writes by host, with their start times, which show the slow hosts. Messages to webhooks are some."""
+    """The running writes by host, with their start times, which show the slow hosts; those to webhooks too."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -93,11 +93,11 @@ def senders(
             logs.event("deletion_refused", output=entry.output.id, detail=error.detail)
             await send_error_image(entry)
 
-    async def tell(entry: OutboxEntry) -> int:
+    async def notify(entry: OutboxEntry) -> int:
         assert entry.message is not None
         return await webhooks.send(entry.message, transfers, wall_clock())
 
-    return {"error_image": send_error_image, "deletion": delete, "webhook": tell}
+    return {"error_image": send_error_image, "deletion": delete, "webhook": notify}
 
 
 class Outbox:
@@ -222,7 +222,7 @@ class Outbox:
         if outcome is not None:
             await until_stored(lambda: self._queue.settle_entry(entry, outcome, self._clock(), sent))
         if entry.message is not None:
-            webhooks.count(outcome)
+            webhooks.count_end(outcome)
             failpoint.reach("webhook_settled")
         elif outcome == "done":
             failpoint.reach("failed_paid")
@@ -245,14 +245,14 @@ class Outbox:
             logs.bug("outbox_bug", entry=entry.entry_id)
             return self._failed(entry, ImgserveError("a fault inside imgserve ended the try"), started)
         _log("outbox_done", entry)
-        return _Try("done", None if status is None else webhooks.note(status, None, started))
+        return _Try("done", None if status is None else webhooks.log_entry(status, None, started))
 
     def _failed(self, entry: OutboxEntry, error: ImgserveError, started: float) -> _Try:
         """The time of the next try. An entry past its time is abandoned."""
         now = self._clock()
         if entry.message is not None:
             outcome = webhooks.next_step(entry, error, now, self._jitter())
-            return _Try(outcome, webhooks.note(None, error, started))
+            return _Try(outcome, webhooks.log_entry(None, error, started))
         if now > entry.until:
             logs.event("placeholder_left", level=logs.WARNING, output=entry.output.id)
             return _Try("abandoned")

@@ -1,4 +1,4 @@
-"""Webhooks: that of a job which names none, and each try to send a message, signed.
+"""Default webhooks for jobs that name none, and the sending of messages, each of them signed.
 
 Called by ``intake`` and ``outbox``. Headers and signature are those of Standard Webhooks
 (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md).
@@ -86,14 +86,14 @@ def next_step(entry: OutboxEntry, error: ImgserveError, now: float, jitter: floa
     return now + max(delay_s, min(error.retry_after_s or 0.0, entry.until - now))
 
 
-def note(status: int | None, error: ImgserveError | None, started: float) -> SentMessage:
+def log_entry(status: int | None, error: ImgserveError | None, started: float) -> SentMessage:
     """For the log of the message's tries. ``started`` is by ``time.monotonic``."""
     if isinstance(error, WebhookFailed):
         status = error.answered
     return SentMessage(status, error.code if error else "", round((time.monotonic() - started) * 1000))
 
 
-def count(outcome: OutboxOutcome | None) -> None:
+def count_end(outcome: OutboxOutcome | None) -> None:
     if outcome == "done":
         metrics.WEBHOOKS_ENDED.labels("delivered").inc()
     elif outcome in ("abandoned", "gone"):

@@ -263,4 +263,4 @@ def webhook_fault(failure: ExchangeFailed) -> TransferError:
 # Blocks that turn a failed exchange into the fault of a source, of a delivery, and of a webhook.
 fetching = _Mapping(source_fault)
 delivering = _Mapping(delivery_fault)
-telling = _Mapping(webhook_fault)
+notifying = _Mapping(webhook_fault)

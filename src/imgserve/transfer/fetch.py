@@ -110,7 +110,8 @@ class Fetch:
         """Of all bytes, in hexadecimal. The protocol has written them. Raises SourceDigestMismatch."""
         self._flush()
         if (await sha256_of(self.blob)).hex() != sha256:
-            raise SourceDigestMismatch("The source's bytes have another SHA-256 than the job expects")
+            detail = "The source's bytes have another SHA-256 than the job expects"
+            raise SourceDigestMismatch(detail, "compare digest with the picture, and post the job again")
 
     def check_size(self, size_bytes: int) -> None:
         """Raises SourceTooLarge."""

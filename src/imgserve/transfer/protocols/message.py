@@ -6,7 +6,7 @@ from imgserve.transfer.client import location, statuses
 from imgserve.transfer.client.along import Along
 from imgserve.transfer.client.call import Answer, Call, deadline_in
 from imgserve.transfer.client.curl import Client
-from imgserve.transfer.faults import WebhookFailed, WebhookGone, telling
+from imgserve.transfer.faults import WebhookFailed, WebhookGone, notifying
 from imgserve.transfer.protocols.http import AGENT, NO_EXPECT, is_good
 
 _MEDIA_TYPE = "Content-Type: application/json"
@@ -19,7 +19,7 @@ async def post(client: Client, url: str, lines: tuple[str, ...], own: Headers, b
     A redirect is not followed: the message is for this URL alone.
     Raises WebhookFailed, WebhookGone, WebhookRefused, TransfersBusy.
     """
-    with Blob.of(body) as blob, telling:
+    with Blob.of(body) as blob, notifying:
         call = Call(
             method="POST", url=url, deadline_s=deadline_in(timeout_s), body=blob,
             headers=(AGENT, NO_EXPECT, _MEDIA_TYPE, *lines),
