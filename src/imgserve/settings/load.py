@@ -19,6 +19,7 @@ from imgserve.engine.config import PictureConfig, WebhookConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.request.preset import Config as PresetConfig
+from imgserve.setting import Problem
 from imgserve.settings import renamed
 from imgserve.settings.options import BY_NAME, DECLARED
 from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Gathered, gather, of_a_service, with_old_names
@@ -107,8 +108,7 @@ def settle(
             problems += _unknown_pictures(settled.presets, settled.pictures, gathered)
             with suppress(KeyFileInvalid):  # one that this user may not read
                 keys = settled.api.keys()
-                problems += _credentials_together(settled.credentials, keys, gathered)
-                problems += _webhooks_together(settled.webhooks, settled.credentials, keys, gathered)
+                problems += _tables_together(settled, keys, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
@@ -128,8 +128,7 @@ def reloadable(
         config = msgspec.convert(gathered.tree(_origins_of_pictures(gathered)), Reloadable)
         problems += _problems_of(config, gathered, gathered.unread)
         problems += [] if problems else _unknown_pictures(config.presets, config.pictures, gathered)
-        problems += [] if problems else _credentials_together(config.credentials, keys, gathered)
-        problems += [] if problems else _webhooks_together(config.webhooks, config.credentials, keys, gathered)
+        problems += [] if problems else _tables_together(config, keys, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return config
@@ -141,29 +140,25 @@ def _unknown_pictures(presets: PresetConfig, pictures: Collection[str], gathered
         yield f"{gathered.place_of(f'presets.{problem.field}', problem.path)[1]}: {problem.sentence}"
 
 
-def _credentials_together(
-    credentials: Mapping[str, CredentialConfig], keys: Sequence[Key], gathered: Gathered
-) -> Iterator[str]:
-    if not credentials:
-        return
-    from imgserve.transfer.credential_problems import problems_together
+def _tables_together(config: Settings | Reloadable, keys: Sequence[Key], gathered: Gathered) -> Iterator[str]:
+    """Faults of credentials, and of webhooks, beside each other and the keys."""
+    if config.credentials:
+        from imgserve.transfer import credential_problems
 
-    for name, problem in problems_together(credentials, are_several=are_several(keys)):
-        yield f"{gathered.place_of(f'credentials.{name}.{problem.field}')[1]}: {problem.sentence}"
+        problems = credential_problems.problems_together(config.credentials, are_several=are_several(keys))
+        yield from _placed("credentials", problems, gathered)
+    if config.webhooks:
+        from imgserve.engine import webhook_problems  # it loads libcurl, which few commands need
+
+        problems = webhook_problems.problems_together(
+            config.webhooks, config.credentials, are_several=are_several(keys)
+        )
+        yield from _placed("webhooks", problems, gathered)
 
 
-def _webhooks_together(
-    webhooks: Mapping[str, WebhookConfig],
-    credentials: Mapping[str, CredentialConfig],
-    keys: Sequence[Key],
-    gathered: Gathered,
-) -> Iterator[str]:
-    if not webhooks:
-        return
-    from imgserve.engine.webhook_problems import problems_together
-
-    for name, problem in problems_together(webhooks, credentials, are_several=are_several(keys)):
-        yield f"{gathered.place_of(f'webhooks.{name}.{problem.field}')[1]}: {problem.sentence}"
+def _placed(tables: str, problems: Iterable[tuple[str, Problem]], gathered: Gathered) -> Iterator[str]:
+    for name, problem in problems:
+        yield f"{gathered.place_of(f'{tables}.{name}.{problem.field}')[1]}: {problem.sentence}"
 
 
 def _origins_of_pictures(gathered: Gathered) -> dict[str, str]:
