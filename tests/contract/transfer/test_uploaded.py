@@ -71,7 +71,7 @@ async def test_there_and_back(uploaded: Uploaded, transfers: Transfers, tmp_path
     with pytest.raises(SourceDigestMismatch):
         await fetched(transfers, source(data=b"another"))
     assert await uploaded.ids() == {ID}
-    await uploaded.remove(ID, "f" * 32)
+    await uploaded.remove("of a damaged row", ID, "f" * 32)
     assert files_in(tmp_path) == []
 
 

@@ -17,6 +17,7 @@ from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.stored import encode_output
 from imgserve.jobs.views import EventQuery, JobQuery
 from imgserve.request.imageinfo import Size
+from imgserve.request.source import received, sent_source
 from imgserve.request.webhook import Webhook
 from tests.support.queues import (
     KEY,
@@ -232,6 +233,23 @@ async def test_a_damaged_text_holds_up_nobody(house: SqliteHouse, table: str, co
     for claim in work.claims:
         assert await queue.settle(ended(claim, "delivered"), START)
     assert len((await queue.page(JobQuery())).jobs) == 2
+
+
+@pytest.mark.parametrize("column", ["id", "principal"])
+async def test_a_damaged_text_of_an_upload_holds_up_nobody(house: SqliteHouse, column: str) -> None:
+    queue = await house.open()
+    for upload_id, key in (("0" * 32, KEY), ("f" * 32, OTHER)):
+        picture = received(sent_source("photo.jpg"), upload_id, bytes(32))
+        entry = await queue.enqueue(msgspec.structs.replace(new_job(output(key)), source=picture), START)
+        assert isinstance(entry, Accepted)
+        await queue.refuse(entry.number, (), "destination_refused", "", START)
+    await house.crash()
+    db = apsw.Connection(str(house.data_dir / FILE_NAME))
+    db.execute(f"UPDATE upload SET {column} = CAST(X'78C378' AS TEXT) WHERE id < 'f'")
+    db.close()
+    queue = await house.open()
+    assert len(await queue.uploads()) == 2
+    assert "f" * 32 in await queue.release_uploads(START)
 
 
 async def test_a_damaged_text_of_a_failed_job_keeps_its_entry(house: SqliteHouse) -> None:

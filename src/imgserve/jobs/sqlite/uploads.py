@@ -1,4 +1,7 @@
-"""Rows of uploaded pictures, which say how long their files are kept. Called inside transactions."""
+"""Rows of uploaded pictures, which say how long their files are kept. Called inside transactions.
+
+The connection has the function ``as_text`` (``texts``), since a disk may have changed a text.
+"""
 
 from contextlib import suppress
 

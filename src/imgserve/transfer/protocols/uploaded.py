@@ -85,8 +85,8 @@ class Uploaded:
             raise SourceUnavailable("The uploaded picture could not be read in time", is_retryable=True) from None
 
     async def remove(self, *upload_ids: str) -> None:
-        """Delete these files; a missing one counts as deleted. Raises UploadNotStored."""
-        paths = [self._path(upload_id) for upload_id in upload_ids]
+        """Delete these files; a missing one counts as deleted, as does an id that is none. Raises UploadNotStored."""
+        paths = [self._directory / upload_id for upload_id in upload_ids if _ID.fullmatch(upload_id)]
 
         def unlink() -> None:
             for path in paths:
