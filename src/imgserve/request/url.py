@@ -85,9 +85,13 @@ class Url(msgspec.Struct, frozen=True):
         return f"{place}?{query}" if query else place
 
 
-@lru_cache(maxsize=256)  # a job asks for that of its few URLs a dozen times
 def scheme_of(text: str) -> str | None:
     """The scheme in lower case, or None: ``example.com:80/x`` has none."""
+    return _scheme_of(text[:MAX_LENGTH])  # what is kept must be short
+
+
+@lru_cache(maxsize=256)  # a job asks for that of its few URLs a dozen times
+def _scheme_of(text: str) -> str | None:
     match = _SCHEME.match(text)
     scheme = None if match is None else match[1].lower()
     return None if scheme not in SCHEMES and _HOST_AND_PORT.match(text) else scheme

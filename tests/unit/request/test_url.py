@@ -1,5 +1,7 @@
 """URLs: the cut by our own rule, libcurl's judgement, keys."""
 
+import tracemalloc
+
 import pytest
 
 from imgserve.request import url
@@ -117,3 +119,13 @@ def test_decode_once() -> None:
     for text in ("%ff", "\ud800"):
         with pytest.raises(url.UrlInvalid):
             url.decode_name(text)
+
+
+def test_long_texts_are_not_kept() -> None:
+    """A text that is no URL may be as long as a whole request."""
+    tracemalloc.start()
+    for number in range(50):
+        assert url.scheme_of(f"data:{number}," + "x" * 100_000) == "data"
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept_bytes < 1_000_000
