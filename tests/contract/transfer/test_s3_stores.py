@@ -185,14 +185,28 @@ async def test_a_silent_server_costs_the_writes_time_and_holds_its_slots() -> No
         habit.is_over.set()
 
 
+class Redirecting(Habit):
+    target = ""
+
+    def behave(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        start("307 Temporary Redirect", [("Location", self.target), ("Content-Length", "0")])
+        return [b""]
+
+
+async def test_no_redirect_leads_from_https_to_http(tmp_path: Path) -> None:
+    """To another port of the same host."""
+    authority = Authority(tmp_path)
+    habit = Redirecting()
+    with Listener() as listener, ObjectStore(habit, authority.server("127.0.0.1")) as store:
+        habit.target = f"http://127.0.0.1:{listener.port}/{KEY}"
+        transfers = Transfers(Config(ca_file=str(authority.ca_file)), Limits(), credentials=store.credentials)
+        with pytest.raises(SourceUnavailable):
+            await fetch_bytes(transfers, f"{store.url}/{KEY}")
+        await transfers.aclose()
+        assert (habit.methods, listener.connections) == ("GET", 0)
+
+
 async def test_no_redirect_leads_to_another_host() -> None:
-    class Redirecting(Habit):
-        target = ""
-
-        def behave(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-            start("307 Temporary Redirect", [("Location", self.target), ("Content-Length", "0")])
-            return [b""]
-
     habit = Redirecting()
     with Listener() as listener:
         habit.target = f"http://localhost:{listener.port}/{KEY}"

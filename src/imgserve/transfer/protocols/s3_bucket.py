@@ -158,7 +158,7 @@ def _store(access: S3Access, bucket: str, config: Config, authorities: bytes) ->
         "access_key_id": access.access_key_id, "secret_access_key": access.secret_access_key, "expires_at": None,
     }  # fmt: skip
     options: ClientConfig = {
-        "allow_http": True,
+        "allow_http": location.origin(access.url).scheme == "http",
         "user_agent": "imgserve",
         "connect_timeout": timedelta(seconds=config.connect_timeout_s),
         "read_timeout": timedelta(seconds=config.low_speed_time_s),
