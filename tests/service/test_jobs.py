@@ -90,13 +90,13 @@ def key_of(number: int) -> str:
 
 
 @contextmanager
-def serving(top: Path) -> Iterator[Shared]:
+def serving(top: Path, **switches: object) -> Iterator[Shared]:
     for name in ("out", "web"):
         (top / name).mkdir()
     keys = (f"shop-{number}:{key_of(number)}\n" for number in range(2 * PRINCIPALS))
     (top / "keys").write_text("".join(keys))
     roots = ("--write-root", str(top / "out"), "--api-key-file", str(top / "keys"))
-    server = Daemon(top / "data", *LOOPBACK, *roots, switches=TIMES)
+    server = Daemon(top / "data", *LOOPBACK, *roots, switches=TIMES | switches)
     with Sources({"photo.jpg": PHOTO, "words.gif": b"no picture"}) as sources, HttpReceiver(top / "web") as web, server:
         yield Shared(top, sources, web, server, iter(range(PRINCIPALS)))
 
