@@ -67,6 +67,8 @@ def _add_output(db: Connection, number: int, principal: str, output: ResolvedOut
 
 def _twin(db: Connection, job: NewJob, epoch: int, now: float) -> tuple[int, str] | None:
     """Number and id of an unanswered job of the same digest."""
+    if job.digest not in db.backlog.adoptable:
+        return None
     row: tuple[int, str] | None = db.execute(SQL["find_twin"], (job.digest, epoch, now - ADOPT_ENDED_S)).fetchone()
     return row
 
