@@ -41,7 +41,7 @@ from imgserve.jobs.views import (
 )
 from imgserve.request.destination import Destination
 from imgserve.request.imageinfo import ImageInfo
-from imgserve.request.job import Priority, Protocol
+from imgserve.request.job import Priority, Protocol, ResolvedOutput
 from imgserve.request.source import Source
 
 UNREADABLE_SOURCE = "(written by another version)"
@@ -123,6 +123,8 @@ def view_of(
     job: StoredJob, outputs: Sequence[StoredOutput], entries: Sequence[StoredEntry], wall_of: WallOf
 ) -> OperatorJobView:
     """Without its timeline. ``wall_of`` converts the queue's time to the wall clock's."""
+    deadline_at = wall_of(job.deadline_at)
+    specs = [_spec(output) for output in outputs]
     return OperatorJobView(
         id=job.id,
         number=job.number,
@@ -131,7 +133,7 @@ def view_of(
         status=job.status,
         created_at=time_of(wall_of(job.created_at)),
         not_before=None if job.not_before is None else time_of(wall_of(job.not_before)),
-        deadline_at=time_of(wall_of(job.deadline_at)),
+        deadline_at=time_of(deadline_at),
         ended_at=None if job.ended_at is None else time_of(wall_of(job.ended_at)),
         superseded_by=job.superseded_by or None,
         priority=job.priority,
@@ -139,11 +141,13 @@ def view_of(
         retries=job.retries,
         source=_source(job),
         outputs=tuple(
-            _output(index, output, entries, wall_of, is_waiting=job.status == "queued")
-            for index, output in enumerate(outputs)
+            _output(index, output, spec, entries, wall_of, is_waiting=job.status == "queued")
+            for index, (output, spec) in enumerate(zip(outputs, specs, strict=True))
         ),
         warnings=tuple(
-            view for index, output in enumerate(outputs) for view in _warnings(index, output, wall_of(job.deadline_at))
+            warning
+            for index, (output, spec) in enumerate(zip(outputs, specs, strict=True))
+            for warning in _warnings(index, output, spec, deadline_at)
         ),
         webhook=_webhook(job),
     )
@@ -191,9 +195,17 @@ def _webhook(job: StoredJob) -> WebhookView | None:
     return None
 
 
-def _warnings(index: int, output: StoredOutput, deadline_at: float) -> Iterator[WarningView]:
+def _spec(output: StoredOutput) -> ResolvedOutput | None:
     with suppress(*UNREADABLE):
-        yield from expiry_warnings(index, decode_output(output.spec).placement.destination, deadline_at)
+        return decode_output(output.spec)
+    return None
+
+
+def _warnings(
+    index: int, output: StoredOutput, spec: ResolvedOutput | None, deadline_at: float
+) -> Iterator[WarningView]:
+    if spec is not None:
+        yield from expiry_warnings(index, spec.placement.destination, deadline_at)
     with suppress(*UNREADABLE):
         for warning in decode_warnings(output.warnings or b"[]"):
             yield WarningView(f"outputs[{index}]", warning.code, warning.detail)
@@ -218,7 +230,13 @@ def _side(pixels: float) -> float:
 
 
 def _output(
-    index: int, output: StoredOutput, entries: Iterable[StoredEntry], wall_of: WallOf, *, is_waiting: bool
+    index: int,
+    output: StoredOutput,
+    spec: ResolvedOutput | None,
+    entries: Iterable[StoredEntry],
+    wall_of: WallOf,
+    *,
+    is_waiting: bool,
 ) -> OperatorOutputView:
     outbox = tuple(OutboxView(entry.kind, entry.state) for entry in entries if entry.output == output.id)
     pending = (entry.kind for entry in outbox if entry.state == "pending")
@@ -238,19 +256,18 @@ def _output(
         crashes=output.crashes,
         outbox=outbox,
     )
-    with suppress(*UNREADABLE):
-        resolved = decode_output(output.spec)
-        size = resolved.rendering.size
-        return msgspec.structs.replace(
-            view,
-            name=resolved.name or str(index),
-            destination=shown_destination(resolved.placement.destination),
-            url=public_url(resolved.placement.destination),
-            width=size.width_px if size else None,
-            height=size.height_px if size else None,
-            format=resolved.rendering.format,
-        )
-    return view
+    if spec is None:
+        return view
+    size = spec.rendering.size
+    return msgspec.structs.replace(
+        view,
+        name=spec.name or str(index),
+        destination=shown_destination(spec.placement.destination),
+        url=public_url(spec.placement.destination),
+        width=size.width_px if size else None,
+        height=size.height_px if size else None,
+        format=spec.rendering.format,
+    )
 
 
 def _error(output: StoredOutput) -> ErrorView | None:
