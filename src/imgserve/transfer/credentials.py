@@ -145,9 +145,9 @@ class Credentials:
 
     def _allowed(self, name: str, principal: str, kinds: frozenset[CredentialType], text: str) -> Iterator[_Credential]:
         for credential in self._known.values():
-            is_named = credential.name == name or not name
-            is_right = credential.config.type in kinds and credential.is_for(text)
-            if is_named and is_right and self._may_use(principal, credential.config.principals):
+            config = credential.config
+            is_asked_for = config.type in kinds and name in ("", credential.name)
+            if is_asked_for and self._may_use(principal, config.principals) and credential.is_for(text):
                 yield credential
 
     def _may_use(self, principal: str, principals: tuple[str, ...]) -> bool:

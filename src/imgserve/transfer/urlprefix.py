@@ -5,6 +5,7 @@ segments. A path that a server could read as leading elsewhere is named by no pr
 """
 
 import re
+from functools import lru_cache
 from typing import Self
 from urllib.parse import unquote
 
@@ -31,17 +32,25 @@ class UrlPrefix(msgspec.Struct, frozen=True):
         return cls(scheme, host, port, tuple(_segments(path.removesuffix("/"))))
 
     def names(self, text: str) -> bool:
-        try:
-            *place, path = _parts(text)
-            segments = tuple(_segments(path))
-        except ValueError:
+        place = _place_of(text)
+        if place is None or place[:3] != (self.scheme, self.host, self.port):
             return False
-        return place == [self.scheme, self.host, self.port] and segments[: len(self.segments)] == self.segments
+        return place[3][: len(self.segments)] == self.segments
 
 
 def path_of(text: str) -> str:
     """The path of a URL, percent-encoded. Raises ValueError."""
     return _parts(text)[3]
+
+
+@lru_cache(maxsize=256)  # each prefix of each credential is compared with it
+def _place_of(text: str) -> tuple[str, str, int, tuple[str, ...]] | None:
+    """Scheme, host, port and segments; None for a URL that no prefix names."""
+    try:
+        scheme, host, port, path = _parts(text)
+        return scheme, host, port, tuple(_segments(path))
+    except ValueError:
+        return None
 
 
 def _parts(text: str) -> tuple[str, str, int, str]:
