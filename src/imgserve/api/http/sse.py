@@ -38,5 +38,5 @@ def last_id(headers: Iterable[tuple[bytes, bytes]], after: str | None) -> int | 
 
 def _number(text: str, path: Path) -> int:
     if not _ID.fullmatch(text):
-        raise RequestInvalid(Fault("field_invalid", path, "", "the id of an event", text))
+        raise RequestInvalid(Fault("field_invalid", path, expected="the id of an event", got=text))
     return int(text)

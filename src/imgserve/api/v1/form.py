@@ -61,14 +61,14 @@ class Form:
     async def end(self) -> None:
         """Expect no further part. Raises RequestInvalid, BodyInvalid, and as ``Incoming.next``."""
         if await self._parts.begin() is not None:
-            raise _invalid("a part came that the job does not name")
+            raise _invalid("a part came that the job does not name; leave it out")
 
     async def _begin(self, name: str) -> None:
         part = await self._parts.begin()
         if part is None:
-            raise _invalid("the request has no part of this name")
+            raise _invalid("the request has no part of this name; send the picture in one, behind the part job")
         if part != name:
-            raise _invalid("another part came in its place")
+            raise _invalid("another part came in its place; send it right behind the part job")
 
 
 async def whole(next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int = CALL_BYTES) -> bytes:
