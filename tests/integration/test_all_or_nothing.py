@@ -13,7 +13,6 @@ from imgserve.request.job import JobRequest, OutputRequest, Placeholder
 from imgserve.request.source import parse_source
 from imgserve.transfer.faults import DeliveryFailed
 from tests.integration.test_intake import ANYBODY, wanted
-from tests.integration.test_runner import until
 from tests.support.plant import Plant
 
 SIGNED = "X-Amz-Signature=1"
@@ -64,9 +63,8 @@ async def test_the_other_placeholders_are_deleted_or_replaced(made: Plant, web: 
     assert (made.out / "a.png").exists()
     runner = made.runner()
     runner.start()
-    await until(lambda: not (made.out / "a.png").exists() and len(states(web, "/keeps.png")) == 3)
+    await made.until_none_left()
     await runner.stop(20.0)
-    assert (await made.queue.counts()).placeholders_left == 0
     put, deleted, replaced = ("PUT", "placeholder"), ("DELETE", ""), ("PUT", "failed")
     assert states(web, "/taken.png") == [put, deleted]
     assert states(web, "/silent.png")[-1] == deleted

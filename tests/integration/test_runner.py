@@ -71,17 +71,21 @@ async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
 
 @pytest.mark.parametrize(("max_outbox", "at_once"), [(1, 1), (8, 2)])
 async def test_entries_at_once(made: Plant, receiver: Receiver, max_outbox: int, at_once: int) -> None:
+    """To a host that has answered: a new one gets a single entry."""
     made.source.unlink()
-    for name in ("a.png", "b.png"):
-        await made.released(put_to(receiver.port, name))
-    receiver.stall()
+    await made.released(put_to(receiver.port, "first.png"))
     runner = made.runner(max_outbox=max_outbox)
     runner.start()
     await receiver.until_came(1)
-    await asyncio.sleep(0.3)  # time for one too many
-    assert receiver.log == ["put failed"] * at_once
-    receiver.go()
+    await made.until_none_left()
+    receiver.stall()
+    for name in ("a.png", "b.png"):
+        await made.released(put_to(receiver.port, name))
     await receiver.until_came(2)
+    await asyncio.sleep(0.3)  # time for one too many
+    assert receiver.log[1:] == ["put failed"] * at_once
+    receiver.go()
+    await receiver.until_came(3)
     await runner.stop(LONG_S)
 
 

@@ -1,5 +1,6 @@
 """The runner's side of a server without its doors: real queue, pool, transfers. For test_runner and test_attempt."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -148,6 +149,14 @@ class Plant:
         states = tuple(PlaceholderResult(output_id, state) for output_id in tuple(place.id for place in entry.outputs))
         await self.queue.activate(entry.number, states, time.time())
         return entry
+
+    async def until_none_left(self) -> None:
+        """Return when no placeholder of a failed job waits for the outbox."""
+        for _ in range(2000):
+            if (await self.queue.counts()).placeholders_left == 0:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the outbox never came to its end")
 
 
 def put_to(port: int, name: str) -> ResolvedOutput:
