@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from svix.webhooks import Webhook as Svix
 from svix.webhooks import WebhookVerificationError as SvixVerificationError
 
-from imgserve.engine import delivery, outbox, webhooks
+from imgserve.engine import delivery, host_turns, webhooks
 from imgserve.engine.config import WebhookConfig
 from imgserve.engine.outbox import Outbox
 from imgserve.engine.webhooks import DefaultWebhooks
@@ -237,7 +237,7 @@ async def test_a_slow_receiver_gets_all_without_delay_and_delays_no_other(
 ) -> None:
     """Two at a time. Those that find no place in its line come back soon, and are not charged for it."""
     monkeypatch.setattr(delivery, "SLOW_AFTER_S", 0.05)
-    monkeypatch.setattr(outbox, "SILENT", outbox.SILENT._replace(put_off_s=0.2))
+    monkeypatch.setattr(host_turns, "SILENT", host_turns.SILENT._replace(put_off_s=0.2))
     at_once: list[int] = []
     under_way: set[int] = set()
 

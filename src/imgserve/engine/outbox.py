@@ -13,46 +13,21 @@ from typing import NamedTuple
 
 from imgserve import failpoint
 from imgserve.engine import webhooks
-from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken, Underway, until_room
+from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken, until_room
 from imgserve.engine.existing import Existing
+from imgserve.engine.host_turns import HostTurns
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
 from imgserve.jobs.model import Message, OutboxEntry, OutboxKind, OutboxOutcome, SentMessage
 from imgserve.jobs.persist import until_stored
 from imgserve.jobs.protocol import OutboxQueue, StorageFailing
 from imgserve.jobs.retry import FIRST_DELAY_S, backoff
-from imgserve.limiter import Key, Limiter
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import DeliveryFailed, NotOurs
 
 LOOK_EVERY_S = 3600.0
-# With the longest delivery it is shorter than a claim.
-MAX_WAIT_S = 30.0
-# So many entries of all hosts wait in memory for their turn, and then only those of hosts that have none there yet.
-MAX_WAITING = 512
-_REMEMBERED_HOSTS = 1024
-
-
-class Standing(NamedTuple):
-    """What a host may have that is known to answer, or to be silent, or is new.
-
-    ``in_line``: so many of its entries wait in memory for their turn. The others are put off for ``put_off_s``.
-    ``all_of_it``: the turns of all hosts of this standing together are limited.
-    """
-
-    name: str
-    in_line: int
-    put_off_s: float
-    all_of_it: bool = True
-
-
-# A host that takes 10 ms for a message takes its line in the time after which the next ones come back.
-ANSWERING = Standing("answering", 128, 1.0, all_of_it=False)
-# Its first message shows whether it answers, so the others wait.
-NEW = Standing("new", 8, 1.0)
-SILENT = Standing("silent", 4, 30.0)
 
 # The status that a webhook's host answered; None for a write.
 Sender = Callable[[OutboxEntry], Awaitable[int | None]]
@@ -104,8 +79,7 @@ class Outbox:
     """``run`` is the loop, which its caller starts again after an error; ``under_way`` are the tries that it has
     started, which go on when it ends.
 
-    ``max_at_once`` tries run at a time, half of them to one host. Slow ones do not count: as many again may be to
-    silent hosts, and to hosts of which nothing is known yet, one to each.
+    ``max_at_once`` tries run at a time, and slow ones beside them, as ``HostTurns`` allows each host.
     """
 
     def __init__(
@@ -120,13 +94,10 @@ class Outbox:
         self._queue = queue
         self._senders = senders
         self._max_at_once = max_at_once
-        self._max_per_host = max(max_at_once // 2, 1)
         self._retry_delay_s = retry_delay_s
         self._clock = clock
         self._jitter = jitter
-        self._turns = Limiter(3 * max_at_once)
-        self._to_hosts = Underway()
-        self._answering: dict[str, None] = {}  # hosts that have, the latest last
+        self._turns = HostTurns(max_at_once)
         self._room = asyncio.Event()
         self._in_line: set[asyncio.Task[None]] = set()
         self.under_way: set[asyncio.Task[None]] = set()
@@ -141,7 +112,7 @@ class Outbox:
     async def _claim_forever(self) -> None:
         while True:
             self._room.clear()
-            places = self._max_at_once - len(self.under_way) + self._to_hosts.expected_slow().total()
+            places = self._max_at_once - len(self.under_way) + self._turns.slow
             if places <= 0:
                 await until_room(self._room)
                 continue
@@ -159,57 +130,23 @@ class Outbox:
         self._room.set()
 
     async def _send_in_turn(self, entry: OutboxEntry) -> None:
-        host = _host_of(entry)
-        standing = self._standing_of(host)
-        keys = self._keys_of(host, standing)
-        if not await self._turn(keys, standing):
-            await self._put_off(entry, host, standing)
+        turn = self._turns.of(_host_of(entry))
+        if not await self._turns.take(turn):
+            await self._put_off(entry, turn.standing.put_off_s)
             return
         task = asyncio.current_task()
         assert task is not None
         self._in_line.discard(task)
         self.under_way.add(task)
-        try:
-            with self._to_hosts.to(host):
-                await self.send(entry)
-            self._note_answer(host)
-        finally:
-            self._turns.release(*keys)
+        with self._turns.running(turn):
+            await self.send(entry)
 
-    def _standing_of(self, host: str) -> Standing:
-        if host in self._to_hosts.silent() or self._to_hosts.slow()[host]:
-            return SILENT
-        return ANSWERING if host in self._answering else NEW
-
-    def _keys_of(self, host: str, standing: Standing) -> tuple[Key, ...]:
-        own = Key(host, 1 if standing is NEW else self._max_per_host)
-        return (own, Key(standing.name, self._max_at_once)) if standing.all_of_it else (own,)
-
-    def _note_answer(self, host: str) -> None:
-        self._answering.pop(host, None)
-        self._answering[host] = None
-        if len(self._answering) > _REMEMBERED_HOSTS:
-            del self._answering[next(iter(self._answering))]
-
-    async def _turn(self, keys: tuple[Key, ...], standing: Standing) -> bool:
-        """Wait for a turn. False: it would take too long."""
-        own = keys[0]
-        in_line = standing.in_line if self._turns.waiting < MAX_WAITING else 0
-        if self._turns.asked(own) >= own.limit + in_line:
-            return False
-        try:
-            async with asyncio.timeout(MAX_WAIT_S):
-                await self._turns.acquire(*keys)
-        except TimeoutError:
-            return False
-        return True
-
-    async def _put_off(self, entry: OutboxEntry, host: str, standing: Standing) -> None:
+    async def _put_off(self, entry: OutboxEntry, delay_s: float) -> None:
         """With all that are due for the same host, so that they do not hold up others in the queue."""
         _log("outbox_put_off", entry, level=logs.DEBUG)
         now = self._clock()
         with contextlib.suppress(StorageFailing):  # then its claim ends by itself
-            await self._queue.put_off(entry, now, now + standing.put_off_s)
+            await self._queue.put_off(entry, now, now + delay_s)
 
     async def send(self, entry: OutboxEntry) -> None:
         """One try. When none can be stored now, the entry becomes due again as its claim ends."""
