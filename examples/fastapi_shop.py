@@ -69,6 +69,6 @@ async def webhook(request: Request) -> Response:
         event = verify_webhook(await request.body(), request.headers, SECRET)
     except SignatureInvalid:
         return Response(status_code=401)
-    if event.job is not None:
-        status_of[event.job.metadata["photo"]] = event.job.status
+    if event.job is not None and (photo := event.job.metadata.get("photo")):
+        status_of[photo] = event.job.status
     return Response(status_code=204)
