@@ -14,8 +14,6 @@ from bench.peers import Peers
 
 _RESULT_TIMEOUT_S = 120.0
 _PREFIXES = itertools.count()
-# A worker that is replaced takes along what it used since the last reading; each takes about a millisecond.
-_READ_EVERY_S = 0.1
 
 
 class Measured(NamedTuple):
@@ -63,19 +61,15 @@ class Load:
         accepts_s: list[float] = []
         results_s: list[float] = []
         gets = self._peers.gets
-        meter = processes.Meter(self._pid)
-        before, harness = meter.read(), time.process_time()
-        reading = asyncio.create_task(_keep_reading(meter))
-        started = time.monotonic()
-        await asyncio.gather(
+        harness, started = time.process_time(), time.monotonic()
+        posting = asyncio.gather(
             *(
                 self._keep_posting(c, paths, accepts_s, results_s, has_placeholder=has_placeholder, pause_s=pause_s)
                 for c in connections
             )
         )
+        used = await processes.cpu_during(posting, self._pid)
         seconds = time.monotonic() - started
-        reading.cancel()
-        used = meter.read().since(before)
         harness_s = time.process_time() - harness
         for connection in connections:
             connection.close()
@@ -119,9 +113,3 @@ class Load:
         arrival = self._arrivals.get(path)
         if arrival is not None and not arrival.done():
             arrival.set_result(time.monotonic())
-
-
-async def _keep_reading(meter: processes.Meter) -> None:
-    while True:
-        await asyncio.sleep(_READ_EVERY_S)
-        meter.read()

@@ -1,11 +1,14 @@
 """What the kernel says of processes: CPU time and memory, of one or of a whole tree. Linux only (/proc)."""
 
+import asyncio
 import os
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+_READ_EVERY_S = 0.1  # a process that ends takes along what it used since; a reading takes a millisecond
 # User and system time of the process, and of the children it has waited for, in ``_fields``.
 _OWN, _REAPED, _START = slice(11, 13), slice(13, 15), 19
 
@@ -26,11 +29,27 @@ def cpu(pid: int) -> Cpu:
     return Cpu(own, reaped + sum(sum(cpu(child)) for child in children(pid)))
 
 
+async def cpu_during(work: Awaitable[object], pid: int) -> Cpu:
+    """Of a process and all below it, until ``work`` is done, which may outlast workers of a server's."""
+    meter = Meter(pid)
+    before, reading = meter.read(), asyncio.create_task(_keep_reading(meter))
+    try:
+        await work
+    finally:
+        reading.cancel()
+    return meter.read().since(before)
+
+
+async def _keep_reading(meter: "Meter") -> None:
+    while True:
+        await asyncio.sleep(_READ_EVERY_S)
+        meter.read()
+
+
 class Meter:
     """Reads the CPU of a process and all below it. One that has ended counts as it was read last.
 
-    For loads that outlast workers: those that a template has forked are waited for by nobody, so that ``cpu`` loses
-    what they had used. Read it often.
+    Workers that a template has forked are waited for by nobody, so that ``cpu`` loses what they had used.
     """
 
     def __init__(self, pid: int) -> None:

@@ -66,9 +66,10 @@ async def run(server: Daemon, picture: bytes, clients: int, seconds: float) -> M
 
     await asyncio.gather(*(ask(connection, time.monotonic() + 0.5) for connection in connections))
     taken.clear()
-    before, own, started = processes.cpu(server.pid), time.process_time(), time.monotonic()
-    await asyncio.gather(*(ask(connection, started + seconds) for connection in connections))
-    passed, used = time.monotonic() - started, processes.cpu(server.pid).since(before)
+    own, started = time.process_time(), time.monotonic()
+    asking = asyncio.gather(*(ask(connection, started + seconds) for connection in connections))
+    used = await processes.cpu_during(asking, server.pid)
+    passed = time.monotonic() - started
     clients_s = time.process_time() - own
     for connection in connections:
         connection.close()
