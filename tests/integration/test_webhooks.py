@@ -232,6 +232,25 @@ async def test_many_silent_hosts_hold_up_no_other(made: Plant, hook: Receiver) -
             assert all(one.connections == 1 for one in silent)
 
 
+async def test_hosts_that_take_their_time_hold_up_no_other(made: Plant, hook: Receiver) -> None:
+    """They count as answering, and have more messages than the outbox has places."""
+
+    def in_time(_: Seen) -> Reply:
+        time.sleep(0.5)
+        return TAKEN
+
+    with Receiver(in_time) as one, Receiver(in_time) as two:
+        made.transfers.credentials.replace({nth: signer(at.url) for nth, at in (("a", hook), ("b", one), ("c", two))})
+        for number in range(40):
+            await ended(made, Webhook((one, two)[number % 2].url), f"{number}.png")
+        async with running(made, max_outbox=4):
+            await until_posts(one, 5)
+            started = time.monotonic()
+            await made.released(made.file("good.png"), webhook=Webhook(hook.url))
+            await until_posts(hook)
+            assert time.monotonic() - started < 1.5
+
+
 async def test_a_slow_receiver_gets_all_without_delay_and_delays_no_other(
     made: Plant, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,8 @@ class RunnerConfig(msgspec.Struct, frozen=True):
 
     Attempts with a slow delivery do not count, so that the others go on. As many again may be slow, and
     ``max_slow_per_host`` to one host; claims then pass over that host. No host gets the last quarter of the attempts.
-    ``max_outbox``: outbox entries that are tried at a time, half of them to one host. Slow ones do not count.
+    ``max_outbox``: outbox entries that are tried at a time, half of them to one host; as many again to silent hosts,
+    and to new ones.
     """
 
     # fmt: off

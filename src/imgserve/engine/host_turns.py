@@ -45,8 +45,8 @@ class Turn(NamedTuple):
 
 
 class HostTurns:
-    """Half of ``max_at_once`` are for one host. As many again may be of silent hosts, and of hosts of which nothing is
-    known yet, one of each.
+    """Half of ``max_at_once`` are for one host, and three times as many for all. Silent hosts have ``max_at_once`` of
+    them at most, and so have hosts of which nothing is known yet, one each.
     """
 
     def __init__(self, max_at_once: int) -> None:
@@ -55,11 +55,6 @@ class HostTurns:
         self._limiter = Limiter(3 * max_at_once)
         self._underway = Underway()
         self._answering: dict[str, None] = {}  # hosts that have, the latest last
-
-    @property
-    def slow(self) -> int:
-        """The number of running ones that are slow, or expected to be."""
-        return self._underway.expected_slow().total()
 
     def of(self, host: str) -> Turn:
         standing = self._standing_of(host)

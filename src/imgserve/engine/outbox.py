@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from imgserve import failpoint
 from imgserve.engine import webhooks
-from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken, until_room
+from imgserve.engine.delivery import ClaimLost, Deliveries, Kept, Overtaken
 from imgserve.engine.existing import Existing
 from imgserve.engine.host_turns import HostTurns
 from imgserve.engine.placeholder import Placeholders
@@ -79,7 +79,8 @@ class Outbox:
     """``run`` is the loop, which its caller starts again after an error; ``under_way`` are the tries that it has
     started, which go on when it ends.
 
-    ``max_at_once`` tries run at a time, and slow ones beside them, as ``HostTurns`` allows each host.
+    All that is due is claimed, ``max_at_once`` entries at a time, and waits in memory for one of its host's turns, or
+    is put off: what the queue hands out first may be for a slow host.
     """
 
     def __init__(
@@ -98,7 +99,6 @@ class Outbox:
         self._clock = clock
         self._jitter = jitter
         self._turns = HostTurns(max_at_once)
-        self._room = asyncio.Event()
         self._in_line: set[asyncio.Task[None]] = set()
         self.under_way: set[asyncio.Task[None]] = set()
 
@@ -111,12 +111,7 @@ class Outbox:
 
     async def _claim_forever(self) -> None:
         while True:
-            self._room.clear()
-            places = self._max_at_once - len(self.under_way) + self._turns.slow
-            if places <= 0:
-                await until_room(self._room)
-                continue
-            work = await self._queue.take_outbox(places, self._clock())
+            work = await self._queue.take_outbox(self._max_at_once, self._clock())
             for entry in work.entries:
                 task = asyncio.create_task(self._send_in_turn(entry))
                 self._in_line.add(task)
@@ -127,7 +122,6 @@ class Outbox:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._in_line.discard(task)
         self.under_way.discard(task)
-        self._room.set()
 
     async def _send_in_turn(self, entry: OutboxEntry) -> None:
         turn = self._turns.of(_host_of(entry))

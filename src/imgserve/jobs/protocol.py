@@ -247,8 +247,8 @@ class OutboxQueue(Protocol):
     async def put_off(self, entry: OutboxEntry, now: float, due_at: float) -> None:
         """Give a claim back, uncharged. Without this call it ends by itself, two minutes later.
 
-        The messages to the same host that are due wait too, so that others are claimed before them: each a little
-        longer than the one before it, as they may be many.
+        All that are due for the same host wait too, so that others are claimed before them: each a little longer than
+        the one before it, as they may be many.
         """
 
     async def wait_for_outbox(self, timeout_s: float) -> None:

@@ -109,6 +109,16 @@ async def test_an_entry_that_is_put_off_is_not_charged(queue: Queue) -> None:
     assert (await queue.take_outbox(10, START + 31)).due_at == START + 30 + LEASE_S
 
 
+async def test_entries_for_a_host_without_a_place_let_others_go_first(queue: Queue) -> None:
+    for key in ("http://a.test:80/1.png", "http://a.test:80/2.png", "http://a.test:8080/3.png"):
+        await failed(queue, output(key))
+    first, second, other = await due_entries(queue)
+    await queue.put_off(first, START + LEASE_S, START + LEASE_S + 30)
+    assert [owed.entry_id for owed in await due_entries(queue, START + LEASE_S)] == [other.entry_id]
+    later = await due_entries(queue, START + LEASE_S + 31)
+    assert {owed.entry_id for owed in later} == {first.entry_id, second.entry_id}
+
+
 async def test_a_stale_payer_cannot_give_an_entry_up(queue: Queue) -> None:
     await failed(queue)
     stale = (await due_entries(queue))[0]

@@ -12,12 +12,13 @@ from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.destinations import free
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.stored import UNREADABLE, for_failure
+from imgserve.request import url
 from imgserve.telemetry import logs
 
 SQL = load("outbox")
 
 LEASE_S = 120.0
-# So many due entries are looked at, in 5 ms, for messages to a host that has no place for one.
+# So many due entries are looked at, in 5 ms, for those to a host that has no place for one.
 MOST_PUT_OFF = 2000
 # They come back one after the other, as many in a second as wait for a host in memory.
 PUT_OFF_SPACING_S = 1 / 128
@@ -56,9 +57,9 @@ def take(db: Connection, limit: int, now: float) -> OutboxWork:
 
 def put_off(db: Connection, entry: OutboxEntry, now: float, due_at: float) -> None:
     db.execute(SQL["put_off"], (due_at, entry.entry_id, entry.token))
-    if entry.message is not None:
-        first, end = webhooks.targets_beside(entry.message)
-        db.execute(SQL["put_off_others"], (now, MOST_PUT_OFF, first, end, due_at, PUT_OFF_SPACING_S))
+    host = url.cut(entry.message.url)[0] if entry.message else entry.output.spec.placement.destination.origin
+    first, end = f"{host}/", f"{host}0"  # the character behind the slash
+    db.execute(SQL["put_off_others"], (now, MOST_PUT_OFF, first, end, due_at, PUT_OFF_SPACING_S))
 
 
 def _output(db: Connection, entry_id: int, number: int, principal: str) -> Output | None:

@@ -18,7 +18,6 @@ from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.reading import read
 from imgserve.jobs.stored import UNREADABLE, decode_webhook
 from imgserve.jobs.views import MAX_TRIES, WebhookDelivery, WebhookTry, time_of
-from imgserve.request import url
 from imgserve.telemetry import logs
 
 SQL = load("webhooks")
@@ -75,12 +74,6 @@ def note_try(db: Connection, entry: OutboxEntry, sent: SentMessage, now: float) 
 def abandon_url(db: Connection, message: Message) -> None:
     """All pending entries of the message's principal for the same URL."""
     db.execute(SQL["abandon_target"], (message.url, message.principal))
-
-
-def targets_beside(message: Message) -> tuple[str, str]:
-    """The range of URLs at the host of this message's: the first, and the end, which is outside."""
-    authority, _ = url.cut(message.url)
-    return f"{authority}/", f"{authority}0"  # the character behind the slash
 
 
 def replay(db: Connection, number: int, now: float) -> int:
