@@ -14,9 +14,8 @@
     │                          TransfersBusy, CredentialNotAllowed, RootUnavailable, CannotAsk, NotOurs, NewerThere,
     │                          UploadNotStored
     ├─ descriptors.py          OutOfDescriptors
-    ├─ jobs/protocol.py        QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ jobs/faults.py          NoSuchJob, NotRetryable, NotCancellable, SourceGone, IdempotencyKeyReused,
-    │                          IdempotentJobGone
+    │                          IdempotentJobGone, QueueFault, QueueFull, QuotaFull, StorageFailing, DiskFull
     ├─ engine/delivery.py      Overtaken, ClaimLost, Kept, DestinationBusy
     ├─ engine/attempt.py       SourceIsPlaceholder, AttemptTimeout, AttemptBug
     ├─ engine/intake.py        Draining

@@ -13,9 +13,9 @@ import pytest
 
 from imgserve.api.v1 import events, streams
 from imgserve.api.v1.events import Feed
+from imgserve.jobs.event_views import EventQuery
 from imgserve.jobs.model import EventType
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.views import EventQuery
 from imgserve.request.principal import Principal
 from tests.support.queues import START, claimed, ended, failed, new_job, output
 from tests.support.sqlite import SqliteHouse

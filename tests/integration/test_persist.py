@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Accepted, PlaceholderResult
 from imgserve.jobs.persist import PatientStorage
-from imgserve.jobs.protocol import StorageFailing
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.transfer.faults import DeliveryFailed
 from tests.support.queues import START, hold, new_job

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from imgserve.engine import delivery
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Intent
-from imgserve.jobs.protocol import StorageFailing
 from tests.support.plant import Plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver

@@ -11,8 +11,8 @@ from imgserve.engine.config import UploadConfig
 from imgserve.engine.intake import Draining
 from imgserve.engine.uploads import UploadQuotaFull, Uploads, UploadsFull
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import DiskFull, StorageFailing
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.protocol import DiskFull, StorageFailing
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source, sent_source, upload_id_of

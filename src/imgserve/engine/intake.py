@@ -30,9 +30,10 @@ from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.digest import digest_of, digest_of_key
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Answer, Binding, Bound, NewJob
 from imgserve.jobs.persist import PatientStorage, until_stored
-from imgserve.jobs.protocol import IntakeQueue, StorageFailing
+from imgserve.jobs.protocol import IntakeQueue
 from imgserve.request.faults import beneath
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.job import JobRequest, ResolvedOutput, check_shape, trial_places

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 
 from imgserve.engine.runner import Runner
+from imgserve.jobs.event_views import WebhookLog
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView, WebhookLog
+from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
 from imgserve.telemetry import logs
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store

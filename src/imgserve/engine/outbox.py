@@ -18,9 +18,10 @@ from imgserve.engine.existing import Existing
 from imgserve.engine.host_turns import HostTurns
 from imgserve.engine.placeholder import Placeholders
 from imgserve.errors import ImgserveError
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Message, OutboxEntry, OutboxKind, OutboxOutcome, SentMessage
 from imgserve.jobs.persist import until_stored
-from imgserve.jobs.protocol import OutboxQueue, StorageFailing
+from imgserve.jobs.protocol import OutboxQueue
 from imgserve.jobs.retry import FIRST_DELAY_S, backoff
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage

@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from imgserve.engine.config import UploadConfig
 from imgserve.engine.intake import Draining
 from imgserve.errors import ImgserveError
-from imgserve.jobs.protocol import StorageFailing, UploadQueue
+from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.protocol import UploadQueue
 from imgserve.limiter import Key, Limiter
 from imgserve.request import source as sources
 from imgserve.request.principal import Principal

@@ -1,4 +1,4 @@
-"""Refusals of calls about stored jobs, raised by every queue engine."""
+"""What a queue refuses, and what keeps it from working: raised by every engine."""
 
 from collections.abc import Mapping
 
@@ -59,3 +59,46 @@ class IdempotentJobGone(ImgserveError):
     code = "idempotent_job_gone"
     status = 410
     title = "The job of this idempotency key is gone"
+
+
+class QueueFull(ImgserveError):
+    code = "queue_full"
+    status = 503
+    is_retryable = True
+    title = "Too many jobs are waiting"
+
+
+class QuotaFull(ImgserveError):
+    """``part``: this principal's part of all jobs that end, as long as it has jobs waiting."""
+
+    code = "queue_quota_full"
+    status = 429
+    is_retryable = True
+    title = "Too many jobs of this key are waiting"
+
+    def __init__(self, detail: str, hint: str, part: float) -> None:
+        super().__init__(detail, hint)
+        self.part = part
+
+
+class StorageFailing(ImgserveError):
+    """The queue's file cannot be written now; nothing was accepted."""
+
+    code = "storage_failing"
+    status = 503
+    is_retryable = True
+    charge = "none"
+    title = "The queue cannot be written"
+
+
+class DiskFull(StorageFailing):
+    """The disk of the data directory is full, or nearly."""
+
+    code = "disk_full"
+    title = "The disk of the queue is full"
+
+
+class QueueFault(ImgserveError):
+    """A bug undid the transaction; the traceback is in the log."""
+
+    title = "The queue has a fault"

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from imgserve.errors import ImgserveError, Spelling, dotted
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Accepted, Answer, NewJob, PlaceholderResult
-from imgserve.jobs.protocol import IntakeQueue, StorageFailing
+from imgserve.jobs.protocol import IntakeQueue
 from imgserve.telemetry import logs
 
 T = TypeVar("T")

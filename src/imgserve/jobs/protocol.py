@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from imgserve.errors import ImgserveError
+from imgserve.jobs.event_views import EventPage, EventQuery, WebhookDelivery
 from imgserve.jobs.model import (
     Accepted,
     Answer,
@@ -25,51 +25,8 @@ from imgserve.jobs.model import (
     SentMessage,
     Settlement,
 )
-from imgserve.jobs.views import EventPage, EventQuery, JobPage, JobQuery, OperatorJobView, WebhookDelivery
+from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
 from imgserve.telemetry.states import State
-
-
-class QueueFull(ImgserveError):
-    code = "queue_full"
-    status = 503
-    is_retryable = True
-    title = "Too many jobs are waiting"
-
-
-class QuotaFull(ImgserveError):
-    """``part``: this principal's part of all jobs that end, as long as it has jobs waiting."""
-
-    code = "queue_quota_full"
-    status = 429
-    is_retryable = True
-    title = "Too many jobs of this key are waiting"
-
-    def __init__(self, detail: str, hint: str, part: float) -> None:
-        super().__init__(detail, hint)
-        self.part = part
-
-
-class StorageFailing(ImgserveError):
-    """The queue's file cannot be written now; nothing was accepted."""
-
-    code = "storage_failing"
-    status = 503
-    is_retryable = True
-    charge = "none"
-    title = "The queue cannot be written"
-
-
-class DiskFull(StorageFailing):
-    """The disk of the data directory is full, or nearly."""
-
-    code = "disk_full"
-    title = "The disk of the queue is full"
-
-
-class QueueFault(ImgserveError):
-    """A bug undid the transaction; the traceback is in the log."""
-
-    title = "The queue has a fault"
 
 
 class Granted(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
+from imgserve.jobs.event_views import EventBody, EventData
 from imgserve.jobs.model import OPEN, EventType, JobStatus, OutboxKind, OutboxState, OutputStatus, PlaceholderState
 from imgserve.jobs.stored import (
     UNREADABLE,
@@ -21,8 +22,6 @@ from imgserve.jobs.stored import (
 )
 from imgserve.jobs.views import (
     ErrorView,
-    EventBody,
-    EventData,
     OperatorJobView,
     OperatorOutputView,
     OutboxView,

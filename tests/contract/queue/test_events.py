@@ -6,9 +6,9 @@ import json
 import msgspec
 import pytest
 
+from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.model import EVENT_MEMORY_S, Accepted, PlaceholderResult
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.views import EventPage, EventQuery
 from tests.support.queues import (
     KEY,
     START,

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import QueueFull
 from imgserve.jobs.model import Accepted, Claim, ResultStatus
-from imgserve.jobs.protocol import HostRoom, Queue, QueueFull, Work
+from imgserve.jobs.protocol import HostRoom, Queue, Work
 from imgserve.request.job import ResolvedOutput
 from tests.support.queues import KEY, START, House, accepted, claimed, ended, new_job, output, released, states_of
 

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import QueueFull
 from imgserve.jobs.model import Accepted, Answer, PlaceholderResult
-from imgserve.jobs.protocol import Queue, QueueFull
+from imgserve.jobs.protocol import Queue
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import (
     BUSY,

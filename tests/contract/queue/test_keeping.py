@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from msgspec import structs
 
+from imgserve.jobs.faults import QueueFault
 from imgserve.jobs.model import Accepted, Ended, OutputResult, PlaceholderResult, Settlement
-from imgserve.jobs.protocol import Counts, Queue, QueueFault
+from imgserve.jobs.protocol import Counts, Queue
 from tests.support.queues import (
     KEY,
     START,

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable
+from imgserve.jobs.faults import NoSuchJob, NotCancellable, NotRetryable, QueueFull
 from imgserve.jobs.model import JobStatus, OutputResult, Settlement
-from imgserve.jobs.protocol import Queue, QueueFull
+from imgserve.jobs.protocol import Queue
 from imgserve.jobs.views import OutboxView
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.warning import OutputWarning

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import QueueFull, QuotaFull
 from imgserve.jobs.model import Accepted, NewJob
-from imgserve.jobs.protocol import Queue, QueueFull, QuotaFull
+from imgserve.jobs.protocol import Queue
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import START, House, accepted, claimed, ended, new_job, output, states_of
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
+from imgserve.jobs.event_views import EventQuery
 from imgserve.jobs.faults import NotCancellable, NotRetryable
 from imgserve.jobs.lanes import ORDER
 from imgserve.jobs.model import (
@@ -26,7 +27,6 @@ from imgserve.jobs.model import (
     Settlement,
 )
 from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
-from imgserve.jobs.views import EventQuery
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.webhook import Webhook
 from tests.support.queues import START, House, failure_of, final_of, moved, new_job, output, placeholder_of

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from imgserve.jobs.event_views import MAX_TRIES
 from imgserve.jobs.faults import NoSuchJob
 from imgserve.jobs.model import Accepted, OutboxEntry, OutputResult, PlaceholderResult, SentMessage, Settlement
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.views import MAX_TRIES, JobQuery, WebhookView
+from imgserve.jobs.views import JobQuery, WebhookView
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.webhook import WEBHOOK_EVENTS, Webhook, WebhookEvent
 from tests.support.queues import KEY, START, House, claimed, due_entries, ended, hold, new_job, output, states_of

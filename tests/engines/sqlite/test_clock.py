@@ -8,10 +8,11 @@ import pytest
 
 from imgserve.blob import Fingerprint
 from imgserve.jobs.config import Config
+from imgserve.jobs.event_views import EventBody, EventQuery
 from imgserve.jobs.model import Accepted, PlaceholderResult
 from imgserve.jobs.sqlite.clock import LAST_TRIES_S
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
-from imgserve.jobs.views import EventBody, EventQuery, JobQuery
+from imgserve.jobs.views import JobQuery
 from imgserve.request.webhook import Webhook
 from tests.support.queues import (
     START,

@@ -6,13 +6,13 @@ from pathlib import Path
 import apsw
 import pytest
 
+from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.model import EVENT_MEMORY_S
 from imgserve.jobs.sqlite import feed
 from imgserve.jobs.sqlite.connection import connect, rows
 from imgserve.jobs.sqlite.feed import CHUNK_EVENTS
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.jobs.sqlite.texts import as_text
-from imgserve.jobs.views import EventPage, EventQuery
 from tests.support.queues import START
 from tests.support.sqlite import add_ended
 

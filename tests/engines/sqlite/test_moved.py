@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.sqlite.datadir import OpenFiles
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from tests.support.queues import accepted, claimed, ended, output, released

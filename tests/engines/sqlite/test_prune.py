@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.sqlite.compact import NEW_NAME, compact
 from imgserve.jobs.sqlite.connection import Connection, connect, rows
 from imgserve.jobs.sqlite.prune import STEP_S, Position, step

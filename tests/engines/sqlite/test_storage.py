@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import QueueFault, QueueFull, StorageFailing
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.protocol import Queue, QueueFault, QueueFull, StorageFailing
+from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import KEY, START, accepted, claimed, ended, new_job, output, released

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.event_views import EventQuery
 from imgserve.jobs.model import Accepted, Message
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.stored import encode_output
-from imgserve.jobs.views import EventQuery, JobQuery
+from imgserve.jobs.views import JobQuery
 from imgserve.request.imageinfo import Size
 from imgserve.request.source import received, sent_source
 from imgserve.request.webhook import Webhook

@@ -10,7 +10,7 @@ import pytest
 from imgserve.api.v1 import streams
 from imgserve.api.v1.streams import StreamQuotaFull, Streams, StreamsFull
 from imgserve.engine.intake import Draining
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.faults import StorageFailing
 from imgserve.request.principal import Principal
 
 ONE, OTHER = Principal("one", "one"), Principal("other", "other")

@@ -8,7 +8,7 @@ import pytest
 from imgserve.api.v1.facts import PictureInfo
 from imgserve.client import answers
 from imgserve.imaging.messages import Dominant, Position
-from imgserve.jobs import model, views
+from imgserve.jobs import event_views, model, views
 
 PAIRS: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
     (answers.Job, views.JobView),
@@ -17,9 +17,9 @@ PAIRS: list[tuple[type[msgspec.Struct], type[msgspec.Struct]]] = [
     (answers.JobError, views.ErrorView),
     (answers.JobWarning, views.WarningView),
     (answers.JobWebhook, views.WebhookView),
-    (answers.WebhookTry, views.WebhookTry),
-    (answers.WebhookDelivery, views.WebhookDelivery),
-    (answers.WebhookLog, views.WebhookLog),
+    (answers.WebhookTry, event_views.WebhookTry),
+    (answers.WebhookDelivery, event_views.WebhookDelivery),
+    (answers.WebhookLog, event_views.WebhookLog),
     (answers.TimelineEntry, views.TimelineEntry),
     (answers.JobPage, views.JobList),
     (answers.Facts, PictureInfo),

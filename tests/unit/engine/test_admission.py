@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from imgserve.engine.admission import Admission, IntakeFull, IntakeQuotaFull
-from imgserve.jobs.protocol import QueueFull, QuotaFull
+from imgserve.jobs.faults import QueueFull, QuotaFull
 from imgserve.request.principal import Principal
 
 FLOOD, CALM = Principal("flood", "flood", has_quota=True), Principal("calm", "calm", has_quota=True)

@@ -15,7 +15,7 @@ from imgserve.imaging.faults import (
     SvgInvalid,
     WorkerDied,
 )
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.retry import Decision, Fail, Retry, backoff, decide, webhook_delay
 from imgserve.transfer.faults import DeliveryFailed, DeliveryUnknown, SourceUnavailable, TransfersBusy
 

@@ -11,7 +11,7 @@ from imgserve.api.http import asgi
 from imgserve.api.http.asgi import App, Receive, Scope, Send
 from imgserve.api.openapi import Call, Message
 from imgserve.api.routes import Route
-from imgserve.jobs.views import EventBody
+from imgserve.jobs.event_views import EventBody
 
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 CALLS = (

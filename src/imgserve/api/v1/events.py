@@ -20,9 +20,10 @@ from imgserve.api.v1 import streams
 from imgserve.api.v1.jobs import JOB_ID, id_in, own
 from imgserve.api.v1.streams import Streams
 from imgserve.engine.operator import JobAdmin
+from imgserve.jobs.event_views import Event, EventBody, EventQuery
 from imgserve.jobs.model import END_EVENTS, EventType
 from imgserve.jobs.protocol import EventQueue, EventWatch
-from imgserve.jobs.views import Event, EventBody, EventQuery, JobView, OperatorJobView, time_of
+from imgserve.jobs.views import JobView, OperatorJobView, time_of
 from imgserve.request.faults import Faults
 
 PING_S = 15.0

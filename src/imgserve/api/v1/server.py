@@ -24,7 +24,8 @@ from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.openapi import Call
 from imgserve.imaging.abilities import abilities
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.protocol import Counts, OperatorQueue, StorageFailing
+from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.protocol import Counts, OperatorQueue
 from imgserve.jobs.views import as_time
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal

@@ -6,7 +6,7 @@ from imgserve.api.openapi import Call
 from imgserve.api.query import query_of
 from imgserve.api.v1.jobs import JOB_ID, id_in, own
 from imgserve.engine.operator import JobAdmin
-from imgserve.jobs.views import WebhookLog
+from imgserve.jobs.event_views import WebhookLog
 
 CALLS = (
     Call(

@@ -15,7 +15,8 @@ from imgserve.cli.check import mounts
 from imgserve.cli.check.finding import Finding, fault, ok, owner_of, tried, unknown, warning
 from imgserve.cli.control import NotAllowed
 from imgserve.errors import cause_of, counted, spell, user_name
-from imgserve.jobs.protocol import Counts, StorageFailing
+from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.protocol import Counts
 from imgserve.jobs.sqlite.breakage import RESTORE
 from imgserve.jobs.sqlite.inspect import Inspected, inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME

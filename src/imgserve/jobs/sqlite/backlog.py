@@ -6,8 +6,8 @@ it matters, inside the transaction that stores a job.
 """
 
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import QueueFull, QuotaFull
 from imgserve.jobs.lanes import Lane
-from imgserve.jobs.protocol import QueueFull, QuotaFull
 from imgserve.request.job import Priority
 
 

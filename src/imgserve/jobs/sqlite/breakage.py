@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 
 from imgserve.errors import cause_of, user_name
-from imgserve.jobs.protocol import DiskFull, StorageFailing
+from imgserve.jobs.faults import DiskFull, StorageFailing
 
 # Errors that a disk or another process can cause. All other errors of SQLite are bugs of ours.
 STORAGE_ERRORS = (

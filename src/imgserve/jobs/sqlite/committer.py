@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from imgserve.errors import ImgserveError
-from imgserve.jobs.protocol import QueueFault, StorageFailing
+from imgserve.jobs.faults import QueueFault, StorageFailing
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.connection import SYNCED, UNSYNCED, Connection, connect
 from imgserve.jobs.sqlite.datadir import OpenFiles

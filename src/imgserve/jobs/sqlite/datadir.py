@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from imgserve.jobs.protocol import DiskFull, StorageFailing
+from imgserve.jobs.faults import DiskFull, StorageFailing
 from imgserve.jobs.sqlite.breakage import FREE, GOES_ON, storage_failing
 
 # ``cli.owner`` holds the lock for a moment too, to see whether a server does.

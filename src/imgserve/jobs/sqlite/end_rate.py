@@ -4,7 +4,7 @@ import math
 from collections import deque
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.protocol import QueueFull, QuotaFull
+from imgserve.jobs.faults import QueueFull, QuotaFull
 
 WINDOW_S = 60
 UNMEASURED_RETRY_S = 5

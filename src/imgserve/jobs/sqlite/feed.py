@@ -8,12 +8,12 @@ import time
 import apsw
 import msgspec
 
+from imgserve.jobs.event_views import Event, EventPage, EventQuery
 from imgserve.jobs.model import EVENT_MEMORY_S
 from imgserve.jobs.shown import WallOf, event_body
 from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.reading import Reading, read
-from imgserve.jobs.views import Event, EventPage, EventQuery
 
 SQL = load("feed")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import apsw
 import msgspec
 
-from imgserve.jobs.protocol import Counts, StorageFailing
+from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.protocol import Counts
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
 from imgserve.jobs.sqlite.listing import SQL, counts
 from imgserve.jobs.sqlite.queue import FILE_NAME

@@ -11,6 +11,7 @@ from typing import TypeVar
 import apsw
 import msgspec
 
+from imgserve.jobs.event_views import EventPage, EventQuery, WebhookDelivery
 from imgserve.jobs.faults import NoSuchJob, no_such_job
 from imgserve.jobs.model import KEY_MEMORY_S, Bound
 from imgserve.jobs.protocol import Counts, KeptUpload
@@ -21,7 +22,7 @@ from imgserve.jobs.sqlite.connection import rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.reading import read
 from imgserve.jobs.sqlite.texts import as_text
-from imgserve.jobs.views import EventPage, EventQuery, JobPage, JobQuery, OperatorJobView, WebhookDelivery
+from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
 
 SQL = load("listing")
 

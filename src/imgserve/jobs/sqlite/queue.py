@@ -14,6 +14,7 @@ from typing import TypeVar
 from imgserve.clock import Clock, Mark
 from imgserve.errors import counted, spell
 from imgserve.jobs.config import Config
+from imgserve.jobs.faults import DiskFull, QueueFault, QueueFull, QuotaFull, StorageFailing
 from imgserve.jobs.model import (
     Accepted,
     Answer,
@@ -27,21 +28,7 @@ from imgserve.jobs.model import (
     SentMessage,
     Settlement,
 )
-from imgserve.jobs.protocol import (
-    ANY_HOST,
-    Busy,
-    Denied,
-    DiskFull,
-    Granted,
-    HostRoom,
-    OutboxWork,
-    Pruned,
-    QueueFault,
-    QueueFull,
-    QuotaFull,
-    StorageFailing,
-    Work,
-)
+from imgserve.jobs.protocol import ANY_HOST, Busy, Denied, Granted, HostRoom, OutboxWork, Pruned, Work
 from imgserve.jobs.sqlite import (
     admission,
     attempts,

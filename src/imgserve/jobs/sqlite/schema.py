@@ -8,7 +8,7 @@ from importlib import resources
 
 import apsw
 
-from imgserve.jobs.protocol import StorageFailing
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.sqlite.connection import rows
 
 SCHEMA_VERSION = 15

@@ -10,6 +10,7 @@ from datetime import datetime
 import apsw
 import msgspec
 
+from imgserve.jobs.event_views import MAX_TRIES, WebhookDelivery, WebhookTry
 from imgserve.jobs.model import EventType, Message, OutboxEntry, SentMessage
 from imgserve.jobs.retry import WEBHOOK_TRIES_AT_S
 from imgserve.jobs.shown import WallOf, event_body
@@ -17,7 +18,7 @@ from imgserve.jobs.sqlite.connection import Connection, rows
 from imgserve.jobs.sqlite.queries import load
 from imgserve.jobs.sqlite.reading import read
 from imgserve.jobs.stored import UNREADABLE, decode_webhook
-from imgserve.jobs.views import MAX_TRIES, WebhookDelivery, WebhookTry, time_of
+from imgserve.jobs.views import time_of
 from imgserve.telemetry import logs
 
 SQL = load("webhooks")

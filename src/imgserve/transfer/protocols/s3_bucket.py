@@ -13,6 +13,7 @@ from obstore import exceptions
 from obstore.store import S3Store
 
 from imgserve.blob import Blob
+from imgserve.request.url import protocol_of
 from imgserve.telemetry import logs
 from imgserve.transfer.client import location
 from imgserve.transfer.config import Config
@@ -158,7 +159,7 @@ def _store(access: S3Access, bucket: str, config: Config, authorities: bytes) ->
         "access_key_id": access.access_key_id, "secret_access_key": access.secret_access_key, "expires_at": None,
     }  # fmt: skip
     options: ClientConfig = {
-        "allow_http": location.origin(access.url).scheme == "http",
+        "allow_http": not protocol_of(access.url).has_tls,
         "user_agent": "imgserve",
         "connect_timeout": timedelta(seconds=config.connect_timeout_s),
         "read_timeout": timedelta(seconds=config.low_speed_time_s),
