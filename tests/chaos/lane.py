@@ -28,12 +28,14 @@ QUIET = {"quiet_s": 0.5, "repeat_after_s": 0.3}
 
 
 class Address(NamedTuple):
-    """Where a lane's servers listen; port 0 is a free one."""
+    """Where a lane's servers listen; port 0 is a free one, and a bucket without a name has one of its own."""
 
     host: str = "127.0.0.1"
     sources: int = 0
     web: int = 0
     ftp: int = 0
+    store: int = 0
+    bucket: str = ""
 
 
 ANYWHERE = Address()
@@ -79,16 +81,18 @@ class Lane:
         self.failpoint = root / "failpoint"
         self.bucket_log = Arrivals(self._roots["s3"])
         self.bucket = Mirror(self._roots["s3"], self.bucket_log)
-        self.store = ObjectStore(self.bucket) if has_bucket else None
-        settings = root / "imgserve.toml"
-        settings.write_text("" if self.store is None else self.store.settings)
+        self.store: ObjectStore | None = None
+        if has_bucket:
+            self.store = ObjectStore(self.bucket, host=address.host, port=address.store, bucket=address.bucket)
+        self.settings = root / "imgserve.toml"
+        self.settings.write_text("" if self.store is None else self.store.settings)
         self.daemon = Daemon(
             root / "data",
             *LOOPBACK,
             "--write-root",
             str(self._roots["file"]),
             "--config",
-            str(settings),
+            str(self.settings),
             workers=workers,
             switches={**QUIET, "failpoint_file": str(self.failpoint), **(switches or {})},
             program=program,
@@ -115,7 +119,7 @@ class Lane:
                 path = self._roots["file"] / name / "out.png"
                 if not path.parent.exists():
                     path.parent.mkdir()
-                    self.watch.add(path.parent)
+                self.watch.add(path.parent)
                 return Place(kind, f"{name}/out.png", path, f"file://{path}")
             case "ftp":
                 return Place(

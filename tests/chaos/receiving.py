@@ -104,6 +104,7 @@ class FileWatch:
         self._root = root
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self._directories: dict[int, tuple[Path, int]] = {}
+        self._watched: set[Path] = set()
         self._lying: dict[str, int] = {}
         self._writes: list[Write] = []
         self._stop = threading.Event()
@@ -112,6 +113,9 @@ class FileWatch:
         self.faults: list[str] = []
 
     def add(self, directory: Path) -> None:
+        if directory in self._watched:
+            return
+        self._watched.add(directory)
         mask = _IN_MODIFY | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
         watch = _libc.inotify_add_watch(self._fd, str(directory).encode(), mask)
         assert watch >= 0, os.strerror(ctypes.get_errno())

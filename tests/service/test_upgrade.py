@@ -9,25 +9,50 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
 import pytest
+from standardwebhooks import Webhook as Verifier
 
 from tests.chaos.lane import Lane
 from tests.chaos.receiving import shown
+from tests.support.buckets import ObjectStore
 from tests.support.daemon import wait_until
 from tests.support.faketime import WallClock, needs_faketime
+from tests.support.hooks import Receiver, event_of
+from tests.support.native import Answer, Caller
 from tests.support.operating import ask
-from tests.support.released import ADDRESS, DATA, KEPT, KEYS, Job, Record, place, record_of, releases, write_keys
+from tests.support.record_native import PART
+from tests.support.released import (
+    ADDRESS,
+    DATA,
+    HOOK_PORT,
+    KEPT,
+    KEYS,
+    SECRET_FILE,
+    Job,
+    NativeJob,
+    Record,
+    place,
+    record_of,
+    released_lane,
+    releases,
+)
+from tests.support.sites import Seen
 
 pytestmark = needs_faketime
 # The words of recordings before 0.6.0.
 OLD_WORDS = {"owed": "pending", "paid": "done", "given_up": "abandoned", "overtaken": "none"}
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
+# Releases without the native API's jobs.
+CLASSIC = {"0.4.0", "0.5.0", "0.5.1", "0.6.0", "0.7.0"}
 
 
 class Upgraded(NamedTuple):
     record: Record
     lane: Lane
+    hook: Receiver
     answers: dict[str, dict[str, object]]
+    repeats: dict[str, Answer]
 
 
 @pytest.fixture(scope="module", params=releases())
@@ -36,21 +61,64 @@ def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     clock = WallClock(tmp_path_factory.mktemp("clock") / "now")
     clock.set(datetime.fromtimestamp(record.recorded_at, UTC) + timedelta(minutes=5))
     with place() as top:
-        for name in KEPT:
-            source = DATA / record.version / name
-            if source.is_dir():
-                shutil.copytree(source, top / name)
-        (top / "data").chmod(0o700)  # a version-control system keeps no such mode
-        lane = Lane(top, address=ADDRESS, switches={"quiet_s": 0.5})
-        lane.daemon.arguments += ("--api-key-file", str(write_keys(top)))
+        _lay_out(record, top)
+        _fill_bucket(record)
+        lane = released_lane(top, quiet_s=0.5)
         lane.daemon.environment |= clock.unturned
-        for job in record.jobs:
-            lane.posted[job.number] = lane.place(job.kind, place_name(job.body["dstURL"]))
-            lane.sources.release(job.body["srcURL"].rpartition("/")[2])
-        with lane:
+        _expect(record, lane)
+        with Receiver(host=ADDRESS.host, port=HOOK_PORT) as hook, lane:
+            repeats = {job.name: _repeated(lane, record, job) for job in record.natives if job.repeat_key}
             answers = {job.name: _posted_again(lane, job.body, job.key) for job in record.jobs if job.is_adopted}
             wait_until(lambda: not list(open_jobs(lane)), 60, every_s=0.1)
-            yield Upgraded(record, lane, answers)
+            yield Upgraded(record, lane, hook, answers, repeats)
+
+
+def _lay_out(record: Record, top: Path) -> None:
+    for name in KEPT:
+        source = DATA / record.version / name
+        if source.is_dir():
+            shutil.copytree(source, top / name)
+        elif source.exists():
+            shutil.copy2(source, top / name)
+    (top / "data").chmod(0o700)  # a version-control system keeps no such mode
+    _reboot(top / "data" / "queue.sqlite")
+
+
+def _reboot(queue: Path) -> None:
+    """Let the recording be one of another machine, so that the wall clock tells how long ago it was made.
+
+    The write-ahead log stays, with one transaction more.
+    """
+    database = apsw.Connection(str(queue))
+    database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    if ("boot",) in database.execute("SELECT name FROM pragma_table_info('owner')").fetchall():
+        database.execute("UPDATE owner SET boot = 'of another machine'")
+    database.close()
+
+
+def _fill_bucket(record: Record) -> None:
+    """By a server of its own, so that the lane's sees what imgserve writes and no more."""
+    with ObjectStore(bucket=ADDRESS.bucket) as store:
+        store.clear()
+        for key, headers in record.objects.items():
+            store.put(key, (DATA / record.version / "s3" / key).read_bytes(), **headers)
+
+
+def _expect(record: Record, lane: Lane) -> None:
+    for job in record.jobs:
+        lane.posted[job.number] = lane.place(job.kind, place_name(job.body["dstURL"]))
+        lane.sources.release(job.body["srcURL"].rpartition("/")[2])
+    for native in record.natives:
+        lane.posted |= {output.number: lane.place(output.kind, output.name) for output in native.outputs}
+        lane.sources.release(f"good-{native.name}.png")
+
+
+def _repeated(lane: Lane, record: Record, job: NativeJob) -> Answer:
+    caller = Caller(lane.daemon, KEYS["shop"])
+    if not job.has_upload:
+        return caller.submit(job.body, Idempotency_Key=job.repeat_key)
+    [upload] = (DATA / record.version / "data" / "uploads").iterdir()
+    return caller.upload(job.body, (PART, upload.read_bytes()), Idempotency_Key=job.repeat_key)
 
 
 def state_of(job: Job) -> str:
@@ -87,6 +155,15 @@ def test_every_job_ends_as_it_would_have(upgraded: Upgraded) -> None:
     jobs = jobs_of(upgraded.lane)
     ends = {job.name: jobs[job.id]["status"] for job in upgraded.record.jobs}
     assert ends == {job.name: job.ends for job in upgraded.record.jobs}
+    natives = {job.name: _end_of(jobs[job.id]) for job in upgraded.record.natives}
+    assert natives == {
+        job.name: ("succeeded", [(output.name, "delivered") for output in job.outputs])
+        for job in upgraded.record.natives
+    }
+
+
+def _end_of(shown_job: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
+    return shown_job["status"], [(output["name"], output["status"]) for output in shown_job["outputs"]]
 
 
 def test_destinations_show_what_belongs_there(upgraded: Upgraded) -> None:
@@ -99,6 +176,8 @@ def test_destinations_show_what_belongs_there(upgraded: Upgraded) -> None:
 
     seen = {job.name: picture(job.number) for job in upgraded.record.jobs}
     assert seen == {job.name: job.shows for job in upgraded.record.jobs}
+    for output in (output for job in upgraded.record.natives for output in job.outputs):
+        assert picture(output.number) == ("final", output.number), output.name
 
 
 def test_a_job_that_nobody_answered_is_answered_when_it_is_posted_again(upgraded: Upgraded) -> None:
@@ -113,8 +192,44 @@ def test_what_had_ended_keeps_its_end(upgraded: Upgraded) -> None:
     settled = ("succeeded none", "failed done", "failed none", "failed abandoned", "superseded none")
     quiet = [job for job in upgraded.record.jobs if state_of(job) in settled]
     assert len(quiet) >= 15
-    for job in quiet:
-        assert upgraded.lane.writes_to(upgraded.lane.posted[job.number]) == [], job.name
+    settled_at = {job.number: job.name for job in quiet}
+    outputs = [output for job in upgraded.record.natives for output in job.outputs]
+    settled_at |= {output.number: output.name for output in outputs if output.status == "delivered"}
+    for number, name in settled_at.items():
+        assert upgraded.lane.writes_to(upgraded.lane.posted[number]) == [], name
+
+
+def test_a_message_that_was_refused_comes_in_the_same_bytes_under_the_same_id(upgraded: Upgraded) -> None:
+    """One that a webhook's job makes now comes too, and no other. All are signed with the secret of the recording."""
+    record = upgraded.record
+    owed = {message.id: message.body for message in record.messages}
+    makers = {job.id for job in record.natives if job.body.get("webhook") and job.status == "queued"}
+    wait_until(lambda: len(upgraded.hook.posts()) >= len(owed) + len(makers))
+    posts = {post.headers["webhook-id"]: post for post in upgraded.hook.posts()}
+    assert {key: posts[key].body.decode() for key in owed} == owed
+    made = [event_of(post) for key, post in posts.items() if key not in owed]
+    assert {(one["type"], one["data"]["job"]["id"]) for one in made} == {("job.succeeded", maker) for maker in makers}
+    for post in posts.values():
+        secret = (DATA / record.version / SECRET_FILE).read_text()
+        assert _signature(secret, post) == post.headers["webhook-signature"]
+
+
+def _signature(secret: str, post: Seen) -> str:
+    """The server's clock is that of the recording, so ``verify`` would find the message too old."""
+    at = datetime.fromtimestamp(int(post.headers["webhook-timestamp"]), UTC)
+    return Verifier(secret).sign(post.headers["webhook-id"], at, post.body.decode())
+
+
+def test_a_request_under_its_key_again_finds_its_job(upgraded: Upgraded) -> None:
+    keyed = {job.name: job.id for job in upgraded.record.natives if job.repeat_key}
+    assert {name: answer.body.get("id") for name, answer in upgraded.repeats.items()} == keyed
+    for answer in upgraded.repeats.values():
+        assert answer.headers["idempotent-replayed"] == "true"
+
+
+def test_an_uploaded_picture_is_kept_no_longer_than_its_job_needs_it(upgraded: Upgraded) -> None:
+    uploads = upgraded.lane.daemon.data_dir / "uploads"
+    wait_until(lambda: not uploads.exists() or not list(uploads.iterdir()))
 
 
 def test_a_recording_has_jobs_in_every_state() -> None:
@@ -124,3 +239,21 @@ def test_a_recording_has_jobs_in_every_state() -> None:
         assert {"failed pending", "failed done", "failed abandoned", "failed none", "cancelled pending"} <= states
         kinds = {job.kind for job in record_of(version).jobs if state_of(job) == "failed pending"}
         assert kinds == {"file", "ftp", "put", "form"}
+
+
+def test_a_recording_has_native_jobs_that_wait() -> None:
+    for version in set(releases()) - CLASSIC:
+        record = record_of(version)
+        states = {job.name: (job.status, [output.status for output in job.outputs]) for job in record.natives}
+        assert states == {
+            "several": ("queued", ["delivered", "placeholder", "placeholder"]),
+            "told": ("succeeded", ["delivered"]),
+            "uploaded": ("queued", ["placeholder"]),
+            "later": ("queued", ["placeholder"]),
+        }, version
+        assert [message.name for message in record.messages] == ["told", "told"], version
+        assert [job.name for job in record.natives if job.repeat_key] == ["uploaded", "later"], version
+        [later] = (job.body["not_before"] for job in record.natives if "not_before" in job.body)
+        assert datetime.fromisoformat(later).timestamp() > record.recorded_at, version
+        assert len(list((DATA / version / "data" / "uploads").iterdir())) == 1, version
+        assert list(record.objects) == ["several-s3/out.png"], version

@@ -83,21 +83,27 @@ def settings_of(endpoint: str, url: str) -> str:
 
 
 class ObjectStore:
-    """A bucket of its own: all of moto's servers in a process have the same buckets.
+    """A bucket, one of its own unless it is named: all of moto's servers in a process have the same buckets.
 
     ``front`` stands between moto and its clients, to do what other stores do. ``requests`` are those that came, as
     method and path. One with ``tls`` begins without its bucket.
     """
 
     def __init__(
-        self, front: Callable[[WsgiApp], WsgiApp] = lambda app: app, tls: ssl.SSLContext | None = None
+        self,
+        front: Callable[[WsgiApp], WsgiApp] = lambda app: app,
+        tls: ssl.SSLContext | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        bucket: str = "",
     ) -> None:
         self._app: WsgiApp = front(DomainDispatcherApplication(create_backend_app))
         self._is_tls = tls is not None
-        self.bucket = f"pics-{uuid.uuid4().hex[:12]}"
+        self.bucket = bucket or f"pics-{uuid.uuid4().hex[:12]}"
         self.requests: list[tuple[str, str]] = []
         self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, self._answer, threaded=True, request_handler=MotoRequestHandler, ssl_context=tls
+            host, port, self._answer, threaded=True, request_handler=MotoRequestHandler, ssl_context=tls
         )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
@@ -117,7 +123,7 @@ class ObjectStore:
 
     @property
     def endpoint(self) -> str:
-        return f"http{'s' if self._is_tls else ''}://127.0.0.1:{self._server.server_port}"
+        return f"http{'s' if self._is_tls else ''}://{self._server.host}:{self._server.server_port}"
 
     @property
     def url(self) -> str:
@@ -161,7 +167,7 @@ class ObjectStore:
     def _call(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Object | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._server.server_port)
+        connection = http.client.HTTPConnection(self._server.host, self._server.server_port)
         try:
             connection.request(method, path, body, _LOGIN | dict(headers or {}))
             answer = connection.getresponse()

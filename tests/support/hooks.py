@@ -18,9 +18,11 @@ TAKEN = Reply(204, {})
 class Receiver(Site):
     """``answer`` is called in the thread of each request."""
 
-    def __init__(self, answer: Callable[[Seen], Reply] = lambda _: TAKEN) -> None:
+    def __init__(
+        self, answer: Callable[[Seen], Reply] = lambda _: TAKEN, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.answer = answer
-        super().__init__()
+        super().__init__(host, port)
 
     def reply(self, seen: Seen) -> Reply:
         return self.answer(seen)

@@ -21,7 +21,8 @@ from tests.chaos.judge import Entry
 from tests.chaos.lane import KINDS, Kind, Lane, Place
 from tests.support.daemon import Reply, wait_until
 from tests.support.operating import ask
-from tests.support.released import ADDRESS, DATA, KEPT, KEYS, TOP, Job, Record, place, write_keys
+from tests.support.record_native import NativeRecorder, refusing
+from tests.support.released import DATA, KEPT, KEYS, TOP, Job, Record, place, released_lane
 
 # What fails waits until long after the recording.
 PATIENT = {"retry_delay_s": 60, "repeat_after_s": 60, "placeholder_timeout_s": 4}
@@ -209,10 +210,9 @@ def state_of(entry: Entry) -> str:
 
 def main() -> None:
     with place() as top:
-        lane = Lane(top, address=ADDRESS, switches={"outbox_deadline_s": 0.5, "retry_delay_s": 0.2})
-        lane.daemon.arguments += ("--api-key-file", str(write_keys(top)))
-        with lane:
-            recorder = Recorder(lane)
+        lane = released_lane(top, outbox_deadline_s=0.5, retry_delay_s=0.2)
+        with refusing() as hook, lane:
+            recorder, natives = Recorder(lane), NativeRecorder(lane, hook)
             recorder.given_up()
             lane.daemon.stop()
             del lane.daemon.switches["outbox_deadline_s"]
@@ -221,17 +221,25 @@ def main() -> None:
             recorder.ended()
             recorder.superseded()
             recorder.overtaken()
+            natives.several()
+            natives.uploaded()
+            natives.later()
             lane.daemon.stop()  # so that the write-ahead log which is kept is a short one
             lane.daemon.start()
             recorder.owed()
             recorder.cancelled()
             recorder.waiting()
+            natives.told()
             recorder.under_way()
             recorder.unanswered()
             recorded_at = time.time()
             for job in recorder.jobs:
                 recorder.change(job, state=state_of(recorder.entry(job)), id=job.id or id_of(lane, recorder.entry(job)))
-        keep(Record(version("imgserve"), recorded_at, tuple(recorder.jobs)))
+            record = Record(
+                version("imgserve"), recorded_at, tuple(recorder.jobs), natives.jobs(), natives.messages(),
+                natives.objects(),
+            )  # fmt: skip
+        keep(record)
 
 
 def id_of(lane: Lane, entry: Entry) -> str:
@@ -255,6 +263,8 @@ def keep(record: Record) -> None:
     (target / "jobs.json").write_text(json.dumps(msgspec.to_builtins(record), indent=1) + "\n")
     for job in record.jobs:
         print(f"{job.state:22} {job.name}")
+    for native in record.natives:
+        print(f"{native.status:22} {native.name}: {', '.join(output.status for output in native.outputs)}")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,28 @@ from typing import Any
 
 import msgspec
 
-from tests.chaos.lane import Address, Kind
+from tests.chaos.lane import Address, Kind, Lane
+from tests.support.hooks import SECRET
 
 DATA = Path(__file__).with_name("data")
 TOP = Path("/tmp/imgserve-released")
-ADDRESS = Address("127.86.4.1", 8680, 8681, 8621)
+ADDRESS = Address("127.86.4.1", 8680, 8681, 8621, 8682, "released")
+HOOK_PORT = 8683
+HOOK = f"http://{ADDRESS.host}:{HOOK_PORT}"
 KEYS = {"shop": "the-shops-secret-key", "blog": "the-blogs-secret-key"}
 KEY_FILE = "keys"
-KEPT = ("data", "file", "ftp", "web", KEY_FILE)
+SECRET_FILE = "webhook-secret"
+KEPT = ("data", "file", "ftp", "web", "s3", KEY_FILE, SECRET_FILE)
+SETTINGS = f"""
+# goes on with the credential of the bucket
+principals = ["shop"]
+
+[credential.hook]
+type = "webhook"
+secret_file = "{SECRET_FILE}"
+for = ["{HOOK}/"]
+principals = ["shop"]
+"""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -42,10 +56,50 @@ class Job(msgspec.Struct, frozen=True):
     is_adopted: bool = False
 
 
+class NativeOutput(msgspec.Struct, frozen=True):
+    """``status`` at the recording; ``number`` is the one that its pictures are known by."""
+
+    name: str
+    kind: Kind
+    number: int
+    status: str = ""
+
+
+class NativeJob(msgspec.Struct, frozen=True):
+    """A job of the native API, of the principal shop; a later version brings all its outputs to their good end.
+
+    The same request again, under its ``repeat_key`` if it has one, must be answered as this job.
+    """
+
+    name: str
+    body: dict[str, Any]
+    outputs: tuple[NativeOutput, ...]
+    repeat_key: str = ""
+    id: str = ""
+    status: str = ""
+
+    @property
+    def has_upload(self) -> bool:
+        return isinstance(self.body["source"], dict)
+
+
+class HookMessage(msgspec.Struct, frozen=True):
+    """A message that its receiver refused, of the webhook of the job ``name``."""
+
+    name: str
+    id: str
+    body: str
+
+
 class Record(msgspec.Struct, frozen=True):
+    """``objects`` are those of the bucket, by key, with their headers of imgserve."""
+
     version: str
     recorded_at: float
     jobs: tuple[Job, ...]
+    natives: tuple[NativeJob, ...] = ()
+    messages: tuple[HookMessage, ...] = ()
+    objects: dict[str, dict[str, str]] = {}
 
 
 def releases() -> tuple[str, ...]:
@@ -69,7 +123,13 @@ def place() -> Iterator[Path]:
             shutil.rmtree(TOP, ignore_errors=True)
 
 
-def write_keys(top: Path) -> Path:
-    path = top / KEY_FILE
-    path.write_text("".join(f"{name}:{key}\n" for name, key in KEYS.items()))
-    return path
+def released_lane(top: Path, **switches: object) -> Lane:
+    """With keys, bucket and webhooks. Files of secrets that a recording has left at ``top`` stay."""
+    lane = Lane(top, address=ADDRESS, switches=switches, has_bucket=True)
+    lane.settings.write_text(lane.settings.read_text() + SETTINGS)
+    keys = top / KEY_FILE
+    for path, text in ((keys, "".join(f"{name}:{key}\n" for name, key in KEYS.items())), (top / SECRET_FILE, SECRET)):
+        if not path.exists():
+            path.write_text(text)
+    lane.daemon.arguments += ("--api-key-file", str(keys))
+    return lane

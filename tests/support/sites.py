@@ -56,7 +56,7 @@ class Serving:
 class Site(Serving):
     """Keeps what comes, and answers as a subclass says."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.seen: list[Seen] = []
         site = self
 
@@ -84,7 +84,7 @@ class Site(Serving):
 
             do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
-        super().__init__(_ThreadingHttp(("127.0.0.1", 0), Handler))
+        super().__init__(_ThreadingHttp((host, port), Handler))
 
     def reply(self, seen: Seen) -> Reply:
         raise NotImplementedError
