@@ -40,6 +40,14 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked ``full_size`` belongs to ``make chaos`` and ``make conformance`` alone."""
+    left = [] if IS_FULL else [item for item in items if item.get_closest_marker("full_size")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
 @pytest.fixture
 def figures(record_property: Figures) -> Figures:
     """``figures(name, value)`` is kept with the output of ``make chaos``."""

@@ -23,7 +23,7 @@ from tests.support.daemon import LOOPBACK, Daemon
 from tests.support.native import Caller
 from tests.support.npm import install
 from tests.support.pictures import encoded, scene
-from tests.support.sizes import IS_FULL, Figures
+from tests.support.sizes import Figures
 from tests.support.transfers import deliver_bytes, fetch_bytes, write
 
 PACKAGE = "s3rver@3.7.1"
@@ -37,7 +37,7 @@ new S3rver({...options, configureBuckets: [{name: "pics"}]}).run((error, address
 });
 """
 
-pytestmark = pytest.mark.skipif(not IS_FULL, reason="installs an npm package: make conformance")
+pytestmark = pytest.mark.full_size  # installs an npm package
 
 
 class Store(NamedTuple):

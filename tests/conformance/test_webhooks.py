@@ -15,7 +15,7 @@ from tests.support.hooks import NEW_SECRET, SECRET, Receiver
 from tests.support.native import Caller
 from tests.support.npm import install
 from tests.support.pictures import encoded, scene
-from tests.support.sizes import IS_FULL, Figures
+from tests.support.sizes import Figures
 
 PACKAGE = "standardwebhooks@1.1.1"
 # Prints for each line of its input what the library says: the type of the message, or the error's name.
@@ -28,7 +28,7 @@ for (const line of require("fs").readFileSync(0, "utf8").trim().split("\\n")) {
 """
 JOBS = 20
 
-pytestmark = pytest.mark.skipif(not IS_FULL, reason="installs an npm package: make conformance")
+pytestmark = pytest.mark.full_size  # installs an npm package
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.hostile.neighbours import Ends, Neighbour, Times, compare
 from tests.hostile.slow_clients import START, STARTS
 from tests.service.conftest import put_pictures
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.support.sizes import IS_FULL, Figures, sized
+from tests.support.sizes import Figures, sized
 from tests.support.streams import LATER, Shops, posted
 from tests.support.transfers import Listener
 
@@ -155,7 +155,7 @@ def test_a_source_that_trickles_is_ended(server: Daemon, tmp_path: Path) -> None
     assert not (server.data_dir.parent / "write" / "never.png").exists()
 
 
-@pytest.mark.skipif(not IS_FULL, reason="1,300 events of 30 KB; tests/integration/test_feed.py has the same limit")
+@pytest.mark.full_size  # 1,300 events of 30 KB; tests/integration/test_feed.py has the same limit
 def test_a_reader_of_events_that_takes_nothing_is_cut_off_and_misses_nothing(tmp_path: Path) -> None:
     shops = Shops(tmp_path)
     with shops.daemon:

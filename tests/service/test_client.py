@@ -187,7 +187,8 @@ def test_a_failed_job_is_queued_again(place: Place, client: Client) -> None:
     assert failed.error is not None
     assert (failed.error.code, failed.error.retryable) == ("source_unreadable", False)
     again = client.retry(failed.id, "0")
-    assert (again.id, again.status, again.retries) == (failed.id, "queued", 1)
+    assert (again.id, again.retries) == (failed.id, 1)
+    assert again.status in ("queued", "running")
     assert client.wait(failed.id).status == "failed"
 
 

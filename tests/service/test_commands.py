@@ -188,7 +188,9 @@ def test_watch_all_jobs_until_control_c(world: World) -> None:
 @contextmanager
 def watching(world: World, *words: str) -> Iterator[IO[str]]:
     """What ``imgserve jobs watch`` prints; Control-C ends it behind the block, if it still runs."""
-    command = [sys.executable, "-m", "imgserve", "jobs", "watch", *words, "--data-dir", str(world.server.data_dir)]
+    # A shell that starts the tests in its background has them ignore Control-C, and the command with them.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "imgserve", "jobs", "watch", *words]
+    command += ["--data-dir", str(world.server.data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
