@@ -78,13 +78,19 @@ def test_answers_are_as_described(
             _bring_picture(case, top)
         response = case.call(timeout=STREAM_S if is_stream else None)
         answers[response.status_code] += 1
-        case.validate_response(response, checks=CHECKS)
+        checks = [check for check in CHECKS if check is not not_a_server_error or not _is_of_another_host(response)]
+        case.validate_response(response, checks=checks)
 
     ask()
     if IS_FULL and method == "POST" and "{job_id}" not in path:
         assert {200, 202} & set(answers), "no request brought a picture and a recipe that fits it"
     figures("answers", dict(sorted(answers.items())))
     assert answers.total() >= (EXAMPLES if method == "POST" else 1)
+
+
+def _is_of_another_host(response: schemathesis.Response) -> bool:
+    """A client that waits for a picture of a host that is not there gets 502, as described."""
+    return response.status_code == 502 and response.json()["code"] == "source_unavailable"
 
 
 def _bring_picture(case: schemathesis.Case[Any], top: Path) -> None:
