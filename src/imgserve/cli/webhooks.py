@@ -22,6 +22,8 @@ HOST = "127.0.0.1"
 NEW_KEY_BYTES = 32
 # Longer than the body of a job of 50 outputs.
 MOST_BYTES = 4_000_000
+# Of a connection that says nothing, or not the rest of its request; it holds a thread.
+IDLE_S = 60.0
 NO_CONTENT, REFUSED, TOO_LARGE = 204, 401, 413
 SETTINGS = """\
 Listening on {url}, until Ctrl-C. With these lines in its settings file a server on this machine sends there:
@@ -129,6 +131,7 @@ class _Receiver(ThreadingHTTPServer):
 class _Request(BaseHTTPRequestHandler):
     server: _Receiver
     protocol_version = "HTTP/1.1"  # the server keeps its connections
+    timeout = IDLE_S
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")

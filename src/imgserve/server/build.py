@@ -103,15 +103,9 @@ class Components:
         self.webhooks = DefaultWebhooks(settings.webhooks)
         self._owners = (prefetched, placeholders, renditions, self.named)
         attempts = Attempts(
-            queue,
-            renderer,
-            deliveries,
-            prefetched,
-            renditions,
-            settings.attempt,
-            clock,
+            queue, renderer, deliveries, prefetched, renditions, settings.attempt, clock,
             classic_spelling=output_spelling,
-        )
+        )  # fmt: skip
         existing = Existing(queue, self.transfers, placeholders, clock)
         by_kind = senders(deliveries, placeholders, existing, self.transfers, settings.attempt.delivery_timeout_s)
         outbox = Outbox(queue, by_kind, settings.runner.max_outbox, settings.attempt.retry_delay_s, clock)
@@ -121,8 +115,7 @@ class Components:
         admission = Admission(intake.max_at_once, intake.max_waiting, settings.queue.quota, intake.host_quota)
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
-            clock, spelling=output_spelling(None), named=self.named,
-            webhooks=self.webhooks,
+            clock, spelling=output_spelling(None), named=self.named, webhooks=self.webhooks,
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.transfers, self.pool, renderer, self.named, settings.limits, intake.qualities(), settings.on_demand,
