@@ -8,7 +8,7 @@ import apsw
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Ended
 from imgserve.jobs.protocol import Queue
-from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from tests.support.queues import START
 

@@ -8,9 +8,10 @@ import pytest
 
 from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.model import EVENT_MEMORY_S
-from imgserve.jobs.sqlite import feed
-from imgserve.jobs.sqlite.connection import connect, rows
-from imgserve.jobs.sqlite.feed import CHUNK_EVENTS
+from imgserve.jobs.sql import feed
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.feed import CHUNK_EVENTS
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.jobs.sqlite.texts import as_text
 from tests.support.queues import START

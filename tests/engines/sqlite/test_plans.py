@@ -8,9 +8,11 @@ import pytest
 
 from imgserve.jobs.lanes import Turns
 from imgserve.jobs.protocol import HostRoom
-from imgserve.jobs.sqlite import heads, scheduling
-from imgserve.jobs.sqlite.connection import connect, rows
-from imgserve.jobs.sqlite.scheduling import Room
+from imgserve.jobs.sql import scheduling
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.scheduling import Room
+from imgserve.jobs.sqlite import heads
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.request.job import Priority
 from tests.support.sizes import sized

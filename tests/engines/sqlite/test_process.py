@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.jobs.sqlite.connection import connect, rows
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.stored import FORMAT
 from tests.support.queues import START

@@ -10,9 +10,11 @@ import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.prune import STEP_S, Position, step
+from imgserve.jobs.sqlite import shrinking
 from imgserve.jobs.sqlite.compact import NEW_NAME, compact
-from imgserve.jobs.sqlite.connection import Connection, connect, rows
-from imgserve.jobs.sqlite.prune import STEP_S, Position, step
+from imgserve.jobs.sqlite.connection import Connection, connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
 from tests.support.queues import START, accepted, due_entries, failed, output, pruned, released
@@ -43,6 +45,8 @@ def run(db: Connection, now: float) -> tuple[int, int]:
         with db:
             deleted, place = step(db, place, CONFIG, now)
         jobs, steps = jobs + deleted, steps + 1
+    while not shrinking.step(db):
+        pass
     return jobs, steps
 
 
@@ -91,7 +95,7 @@ def test_a_pass_looks_once_at_those_that_still_owe(db: Connection) -> None:
 def test_a_step_ends_when_its_time_is_over(db: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every look at the clock finds it a millisecond later."""
     now = iter(range(1_000_000))
-    monkeypatch.setattr("imgserve.jobs.sqlite.prune.time.perf_counter", lambda: next(now) / 1000)
+    monkeypatch.setattr("imgserve.jobs.sql.prune.time.perf_counter", lambda: next(now) / 1000)
     add_ended(db, 100, "succeeded", START)
     with db:
         jobs, position = step(db, Position(), CONFIG, LATER)

@@ -10,7 +10,7 @@ import pytest
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Accepted
-from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION

@@ -7,11 +7,12 @@ import apsw
 import msgspec
 import pytest
 
+from imgserve.jobs.sql.listing import Listing
+from imgserve.jobs.sql.search import CHUNK_JOBS, SEARCH_S, Found, find
 from imgserve.jobs.sqlite.connection import connect
-from imgserve.jobs.sqlite.listing import Listing
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import migrate
-from imgserve.jobs.sqlite.search import CHUNK_JOBS, SEARCH_S, Found, add_functions, find
+from imgserve.jobs.sqlite.snapshots import FileSnapshots
 from imgserve.jobs.views import JobQuery
 from tests.support.queues import START
 from tests.support.sqlite import add_ended
@@ -43,7 +44,6 @@ def steps_of(path: Path, query: JobQuery, search_s: float = SEARCH_S) -> tuple[F
         steps += 1
         return False
 
-    add_functions(db)
     db.set_progress_handler(note, 100)
     found = find(db, query, 0.0, search_s)
     db.close()
@@ -80,7 +80,7 @@ def test_a_page_costs_the_same_wherever_it_is(path: Path, query: JobQuery, princ
 
 
 async def test_a_search_ends_after_a_bounded_time_and_goes_on_with_the_next_page(path: Path) -> None:
-    listing = Listing(path)
+    listing = Listing(FileSnapshots(path))
     pages, after, longest_s, numbers = 0, None, 0.0, []
     while pages == 0 or after is not None:
         started = time.process_time()

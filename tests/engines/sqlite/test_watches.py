@@ -2,7 +2,7 @@
 
 import asyncio
 
-from imgserve.jobs.sqlite.watches import EventWatch, Watches
+from imgserve.jobs.sql.watches import EventWatch, Watches
 
 
 async def is_woken(watch: EventWatch) -> bool:

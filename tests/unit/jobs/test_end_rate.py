@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgserve.jobs.sqlite.end_rate import MAX_RETRY_S, UNMEASURED_RETRY_S, EndRate
+from imgserve.jobs.sql.end_rate import MAX_RETRY_S, UNMEASURED_RETRY_S, EndRate
 
 START = 1_000_000.0
 

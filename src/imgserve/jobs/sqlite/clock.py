@@ -10,11 +10,11 @@ import apsw
 from imgserve.clock import Clock, Mark
 from imgserve.jobs.config import Config
 from imgserve.jobs.retry import LONGEST_DELAY_S
-from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sql.queries import load
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
-SQL = load("clock")
+SQL = load("clock", "sqlite")
 
 # Pending outbox entries are tried for at least so long after a start, however long the server was off.
 LAST_TRIES_S = 3600.0

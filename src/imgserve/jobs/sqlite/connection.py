@@ -2,17 +2,18 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 
-from imgserve.jobs.lanes import Turns
+from imgserve.jobs.lanes import Lane, Turns
 from imgserve.jobs.model import Ended
 from imgserve.jobs.shown import WallOf
-from imgserve.jobs.sqlite.backlog import Backlog
-from imgserve.jobs.sqlite.watches import Watches
+from imgserve.jobs.sql.backlog import Backlog
+from imgserve.jobs.sql.database import Database
+from imgserve.jobs.sql.watches import Watches
+from imgserve.jobs.sqlite import heads
 
 SYNCED = "PRAGMA synchronous=FULL"  # in WAL mode: fsync at each commit
 UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
@@ -20,22 +21,17 @@ UNSYNCED = "PRAGMA synchronous=NORMAL"  # in WAL mode: fsync at checkpoints only
 EXECUTIONS_KEPT = 512
 
 
-class Connection(apsw.Connection):
-    """``ends`` are the jobs' ends that the next commit stores. ``is_abandoned_changed``: there may be more or fewer
-    abandoned outbox entries. ``is_outbox_filled``: there may be new webhooks. ``wall_of`` converts a stored time to the
-    wall clock's.
-
-    Written in the committer's thread, taken on the event loop between two commits.
-    """
+class Connection(apsw.Connection, Database):
+    """``jobs.sql.database.Database``. One transaction runs at a time, so nothing is to be locked."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, statementcachesize=EXECUTIONS_KEPT)
         self.ends: list[Ended] = []
-        self.backlog = Backlog()
-        self.turns = Turns()
-        self.watches = Watches()
-        self.is_abandoned_changed = True
-        self.is_outbox_filled = False
+        self.backlog: Backlog = Backlog()
+        self.turns: Turns = Turns()
+        self.watches: Watches = Watches()
+        self.is_abandoned_changed: bool = True
+        self.is_outbox_filled: bool = False
         self.wall_of: WallOf = float
         self.set_rollback_hook(self._rolled_back)
 
@@ -44,6 +40,18 @@ class Connection(apsw.Connection):
         self.backlog.committed()
         ends, self.ends[:] = self.ends[:], []
         return ends
+
+    def time(self, now: float, /) -> float:
+        return now
+
+    def correct_head(self, lane: Lane, hosts: str, /) -> None:
+        heads.correct(self, lane, hosts)
+
+    def lock_order(self, number: int, /) -> None: ...
+
+    def lock_keys(self, keys: Iterable[str], /) -> None: ...
+
+    def lock_job(self, number: int, /) -> None: ...
 
     def _rolled_back(self) -> None:
         self.watches.rolled_back()
@@ -82,8 +90,3 @@ def transaction(db: apsw.Connection) -> Iterator[None]:
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
-
-
-def rows(db: apsw.Connection, sql: str, values: tuple[object, ...] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
-    """All rows of one statement. Columns have the types of the schema, which only its reader knows."""
-    return db.execute(sql, values).fetchall()

@@ -10,9 +10,9 @@ cancelled or superseded; the next claim that looks there corrects it.
 import apsw
 
 from imgserve.jobs.lanes import Lane
-from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sql.queries import load
 
-SQL = load("heads")
+SQL = load("heads", "sqlite")
 
 
 def watch(db: apsw.Connection) -> None:

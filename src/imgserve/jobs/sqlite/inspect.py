@@ -12,8 +12,8 @@ import msgspec
 
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.protocol import Counts
+from imgserve.jobs.sql.listing import SQL, counts
 from imgserve.jobs.sqlite.breakage import STORAGE_ERRORS, storage_failing
-from imgserve.jobs.sqlite.listing import SQL, counts
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.jobs.sqlite.schema import SCHEMA_VERSION, UNRELEASED, check_empty, check_shape
 

@@ -10,19 +10,21 @@ import msgspec
 from imgserve.clock import Clock
 from imgserve.jobs.config import Config
 from imgserve.jobs.lanes import Lane
+from imgserve.jobs.sql import events
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.kinds import MESSAGES
+from imgserve.jobs.sql.order import Writer, end_if_concluded, overtake_older, supersede_older
+from imgserve.jobs.sql.outbox import LEASE_S
+from imgserve.jobs.sql.placeholders import RecentPlaceholders
+from imgserve.jobs.sql.queries import load
 from imgserve.jobs.sqlite import clock as clocks
-from imgserve.jobs.sqlite import events, heads, texts
-from imgserve.jobs.sqlite.connection import Connection, rows, transaction
-from imgserve.jobs.sqlite.kinds import MESSAGES
-from imgserve.jobs.sqlite.order import Writer, end_if_concluded, overtake_older, supersede_older
-from imgserve.jobs.sqlite.outbox import LEASE_S
-from imgserve.jobs.sqlite.placeholders import RecentPlaceholders
-from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sqlite import heads, texts
+from imgserve.jobs.sqlite.connection import Connection, transaction
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.jobs.stored import FORMAT
 from imgserve.telemetry import logs
 
-SQL = load("opening")
+SQL = load("opening", "sqlite")
 
 # A reader may have seen events that a power cut took away: of commits that were not synced, some hundred at most. Their
 # numbers are not given again, or it would pass over the new ones.

@@ -9,7 +9,7 @@ from importlib import resources
 import apsw
 
 from imgserve.jobs.faults import StorageFailing
-from imgserve.jobs.sqlite.connection import rows
+from imgserve.jobs.sql.database import rows
 
 SCHEMA_VERSION = 15
 OWN_DIRECTORY = "move the file away, or give this server its own --data-dir"

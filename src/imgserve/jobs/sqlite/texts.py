@@ -6,12 +6,12 @@ every job. A damaged status is replaced by the one that at worst repeats work, a
 
 import apsw
 
-from imgserve.jobs.sqlite.connection import rows
-from imgserve.jobs.sqlite.queries import load
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.queries import load
 from imgserve.request.destination import hosts_of
 from imgserve.telemetry import logs
 
-SQL = load("texts")
+SQL = load("texts", "sqlite")
 
 
 def repair(db: apsw.Connection) -> int:

@@ -1,0 +1,172 @@
+"""Group commit: one thread runs transactions from the event loop, many to a commit.
+
+A transaction is a function of a connection. Its caller goes on only after the commit has reached the disk. One that
+fails does not fail the others: if it has changed something before, the commit is undone and each is tried by itself.
+"""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from imgserve.errors import ImgserveError
+from imgserve.jobs.faults import QueueFault, StorageFailing
+from imgserve.jobs.sql.database import Database
+from imgserve.jobs.sql.loopthread import LoopThread
+from imgserve.telemetry import logs
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Database)
+Announce = Callable[[object], None]
+
+LATER_S = 0.05
+
+
+class Store(Protocol[D]):
+    """An engine's database. All but ``failure`` is called in the committer's thread.
+
+    ``most_at_once``: the most transactions of one commit.
+    """
+
+    most_at_once: int
+
+    def open(self, prepare: Callable[[D], None]) -> D:
+        """Connect, and run ``prepare``. Raises StorageFailing."""
+
+    def commit(self, batch: list[Callable[[D], object]], *, is_synced: bool) -> list[object]:
+        """Run these transactions in one commit; the value of each, or its ImgserveError. Raises StorageFailing, and
+        any other exception when the commit was undone and each transaction is to be tried by itself.
+        """
+
+    def failure(self, error: Exception) -> StorageFailing | None:
+        """An error of ``commit`` as a fault of the storage, if it is one."""
+
+    def close(self) -> None: ...
+
+
+class Committer(Generic[D]):
+    """The only user of the connection that writes. ``on_commit`` is called on the event loop after each commit.
+
+    One commit is under way at a time. Transactions that come meanwhile go into the next one, in their order.
+    """
+
+    def __init__(self, store: Store[D], on_commit: Callable[[D], None]) -> None:
+        self._store = store
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._thread = LoopThread(self._loop, "queue")
+        self._pending: list[_Entry[D]] = []
+        self._apart: list[_Entry[D]] = []
+        self._is_busy = False
+        self._idle = asyncio.Event()
+        self._connection: D | None = None
+        self.failure: StorageFailing | None = None
+
+    async def open(self, prepare: Callable[[D], None]) -> None:
+        """Open the database, and run ``prepare`` on it. Raises StorageFailing."""
+        self._connection = await self._thread.call(lambda: self._store.open(prepare))
+
+    async def run(
+        self,
+        transaction: Callable[[D], T],
+        announce: Callable[[T], None] | None = None,
+        *,
+        survives_power_loss: bool = True,
+    ) -> T:
+        """The transaction's value, once it is stored. Raises what it raised, or StorageFailing.
+
+        Every commit survives the death of this process. One that need not survive the machine's is not synced by
+        itself: it is lost together with all that came after it, or not at all, since the WAL is read in order.
+        ``announce`` gets the value even when the caller was cancelled meanwhile: the change is stored all the same.
+        """
+        future: asyncio.Future[object] = self._loop.create_future()
+        self._pending.append(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
+        self._start()
+        return await future  # type: ignore[return-value]
+
+    def run_later(self, transaction: Callable[[D], object]) -> None:
+        """Store a change with the next commit, at the latest after ``LATER_S``. No caller waits for it."""
+        future: asyncio.Future[object] = self._loop.create_future()
+        future.add_done_callback(_log_failure)
+        self._pending.append(_Entry(transaction, future, None, False))
+        self._loop.call_later(LATER_S, self._start)
+
+    async def aclose(self) -> None:
+        """Finish what is pending, then close the file."""
+        self._start()
+        while self._is_busy:
+            self._idle.clear()
+            await self._idle.wait()
+
+        await self._thread.call(self._store.close)  # behind an ``open`` that is not done, too
+        self._thread.stop()
+
+    def _start(self) -> None:
+        if self._pending and not self._is_busy:
+            self._is_busy = True
+            # At the end of this iteration of the loop, so that all its transactions share a commit. No job's context.
+            self._loop.call_soon(self._send, context=contextvars.Context())
+
+    def _send(self) -> None:
+        """Hand the next batch to the thread, or become idle."""
+        most = self._store.most_at_once
+        if self._apart:
+            batch = [self._apart.pop(0)]
+        elif self._pending:
+            batch, self._pending = self._pending[:most], self._pending[most:]
+        else:
+            self._is_busy = False
+            self._idle.set()
+            return
+        work = [entry.transaction for entry in batch]
+        is_synced = any(entry.survives_power_loss for entry in batch)
+        self._thread.send(
+            lambda: self._store.commit(work, is_synced=is_synced), lambda outcome: self._stored(batch, outcome)
+        )
+
+    def _stored(self, batch: "list[_Entry[D]]", result: "list[object] | Exception") -> None:
+        """Resolve the batch's futures; or, when a bug has undone a batch of several, try them one by one."""
+        self.failure = self._store.failure(result) if isinstance(result, Exception) else None
+        if not isinstance(result, Exception):
+            outcomes = result
+            assert self._connection is not None
+            self._on_commit(self._connection)
+        elif self.failure is not None:
+            outcomes = [type(self.failure)(self.failure.detail, self.failure.hint) for _ in batch]
+        elif len(batch) > 1:
+            self._apart, outcomes, batch = batch, [], []
+        else:
+            logs.bug("queue_fault", error=result)
+            outcomes = [QueueFault("a fault inside the queue undid this change")]
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            entry.resolve(outcome)
+        self._send()
+
+
+class HalfDone(Exception):
+    """A transaction failed after it had changed something, so the commit is undone."""
+
+
+def _log_failure(future: asyncio.Future[object]) -> None:
+    error = future.exception()
+    if isinstance(error, ImgserveError):
+        logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
+
+
+class _Entry(msgspec.Struct, Generic[D], frozen=True):
+    transaction: Callable[[D], object]
+    future: asyncio.Future[object]
+    announce: Announce | None
+    survives_power_loss: bool
+
+    def resolve(self, outcome: object) -> None:
+        if isinstance(outcome, ImgserveError):
+            if not self.future.done():
+                self.future.set_exception(outcome)
+            return
+        if self.announce is not None:
+            self.announce(outcome)
+        if not self.future.done():
+            self.future.set_result(outcome)

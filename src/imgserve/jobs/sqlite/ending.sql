@@ -1,9 +1,0 @@
--- name: open_outputs
-SELECT id, job, spec, iif(is_covered, 'none', placeholder), is_repeat FROM output
-    WHERE job = ?1 AND status IN ('queued', 'placeholder') AND (?2 IS NULL OR id = ?2) ORDER BY id
-
--- name: count_as_delivered
-UPDATE output SET status = 'delivered', delivered_at = ? WHERE id = ?
-
--- name: end
-UPDATE output SET status = ?, error = ?, detail = ?, hint = ?, is_retryable = ? WHERE id = ?
