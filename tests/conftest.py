@@ -6,13 +6,14 @@ import gc
 import os
 import platform
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import PurePath
 
 import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.support.postgres import Postgres
 from tests.support.sizes import IS_FULL, Figures
 
 MOST_LINES = 30
@@ -52,6 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def figures(record_property: Figures) -> Figures:
     """``figures(name, value)`` is kept with the output of ``make chaos``."""
     return record_property
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for the tests that share it, each with a database of its own. It would not survive a power cut."""
+    with Postgres({"fsync": "off"}) as server:
+        yield server
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -1,0 +1,70 @@
+"""The PostgreSQL of the tests: what they rely on when they kill it, freeze it or take a database of it."""
+
+import os
+import select
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.support.postgres import PASSWORD, Postgres
+from tests.support.processes import below
+from tests.support.sizes import PATIENCE_S
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with Postgres() as opened:
+        yield opened
+
+
+def test_databases_are_apart_and_belong_to_a_plain_role(postgres: Postgres) -> None:
+    one, two = postgres.database(), postgres.database()
+    with psycopg.connect(postgres.url(one), autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (a int)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE ROLE nobody_else")
+    assert postgres.execute("SELECT count(*) FROM pg_tables WHERE tablename = 't'", two) == [(0,)]
+    copy = postgres.database(template=one)
+    assert postgres.execute("SELECT a FROM t", copy) == [(1,)]
+    for name in (one, two, copy):
+        postgres.drop(name)
+
+
+def test_a_role_with_a_password_has_to_give_it(server: Postgres) -> None:
+    with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+        psycopg.connect(server.url("postgres", "other"))
+    psycopg.connect(server.url("postgres", "other"), password=PASSWORD).close()
+
+
+def test_a_killed_server_recovers_what_was_committed(server: Postgres) -> None:
+    assert server.execute("SHOW fsync") == [("on",)]
+    server.execute("CREATE TABLE kept (a int)")
+    with psycopg.connect(server.url("postgres", "postgres")) as connection:
+        connection.execute("INSERT INTO kept VALUES (1)")
+        connection.commit()
+        connection.execute("INSERT INTO kept VALUES (2)")
+        server.kill()
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    server.start()
+    assert server.execute("SELECT a FROM kept") == [(1,)]
+    assert "database system was not properly shut down" in server.log.read_text()
+
+
+def test_a_frozen_server_keeps_its_connections_and_answers_nobody(server: Postgres) -> None:
+    with closing(psycopg.connect(server.url("postgres"), autocommit=True)) as connection:
+        server.freeze()
+        connection.pgconn.send_query(b"SELECT 1")
+        assert select.select([connection], [], [], 0.2)[0] == []
+        server.thaw()
+        assert select.select([connection], [], [], PATIENCE_S)[0] == [connection]
+
+
+def test_no_process_of_it_is_roots(server: Postgres) -> None:
+    ours = [pid for pid in below(os.getpid()) if b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert ours
+    assert all(Path(f"/proc/{pid}").stat().st_uid != 0 for pid in ours)

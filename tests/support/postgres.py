@@ -1,0 +1,213 @@
+"""PostgreSQL as it is installed: a server of the tests' own, on loopback, with a data directory of its own.
+
+PostgreSQL does not run as root, so root drops to the user ``postgres``, and to ``nobody`` without one. ``setpriv`` also
+ends the server with the process that started it. Databases belong to the role ``imgserve``, which has no other right.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+import pytest
+
+from tests.support.processes import children
+from tests.support.sizes import PATIENCE_S
+
+OWNER, PASSWORD = "imgserve", "pass word/ß"
+# 'other' has to give its password, which 'imgserve' need not.
+HBA = """
+local all all trust
+host all other 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
+"""
+
+
+def program(name: str) -> str:
+    """Where a program of PostgreSQL's is, of the newest version; without it the test is skipped."""
+    there = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    path = str(there[-1]) if there else shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed; to run this: apt-get install postgresql")
+    return path
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def plain_user() -> tuple[str, ...]:
+    """What begins the command of a server of PostgreSQL's: it runs as another user than root, and ends with us."""
+    if os.geteuid() != 0:
+        return ("setpriv", "--pdeathsig", "INT")
+    user = _user()
+    ids = ("--reuid", str(user.pw_uid), "--regid", str(user.pw_gid))
+    return ("setpriv", *ids, "--clear-groups", "--pdeathsig", "INT")
+
+
+def own_directory() -> Path:
+    """A new directory of that user's: not beneath pytest's, which others than root may not enter."""
+    directory = Path(tempfile.mkdtemp(prefix="imgserve-postgres-"))
+    if os.geteuid() == 0:
+        shutil.chown(directory, _user().pw_uid, _user().pw_gid)
+    return directory
+
+
+def _user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+class Postgres:
+    """A server that ``with`` starts and ends. Its port stays the same when it starts again.
+
+    ``settings`` are those of postgresql.conf; ``fsync`` is on unless they turn it off. Anybody on loopback may connect
+    as ``postgres`` (superuser) or ``imgserve``, and as ``other``, a member of the latter, with its password.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._postgres, self._initdb = program("postgres"), program("initdb")
+        self.directory = own_directory()
+        self.data_dir, self.log = self.directory / "data", self.directory / "log"
+        self.port = free_port()
+        self.settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.directory)}
+        self.settings |= settings or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._create()
+            self.start()
+            self.execute(f"CREATE ROLE {OWNER} LOGIN")
+            self.execute(f"CREATE ROLE other LOGIN PASSWORD '{PASSWORD}' IN ROLE {OWNER}")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.stop("immediate")
+        shutil.rmtree(self.directory)
+
+    def _create(self) -> None:
+        options = ("--username", "postgres", "--encoding", "UTF8", "--no-locale", "--no-sync", "--auth", "trust")
+        self.run(self._initdb, "--pgdata", str(self.data_dir), *options)
+        (self.data_dir / "pg_hba.conf").write_text(HBA)
+
+    def run(self, *command: str) -> None:
+        """A program of PostgreSQL's, to its end, as the server's user."""
+        arguments = (*plain_user(), *command)
+        result = subprocess.run(arguments, cwd=self.directory, capture_output=True, timeout=PATIENCE_S)
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
+
+    def start(self) -> None:
+        """Returns when the server takes connections, a recovery included."""
+        assert self._process is None
+        settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
+        command = (*plain_user(), self._postgres, "-D", str(self.data_dir), "-p", str(self.port), *settings)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stderr=log)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        ends_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                psycopg.connect(self._admin("postgres")).close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, self.log.read_text()
+                assert time.monotonic() < ends_at, f"PostgreSQL does not answer:\n{self.log.read_text()}"
+                time.sleep(0.01)
+            else:
+                return
+
+    def stop(self, how: str = "fast") -> None:
+        """``smart`` waits for the clients, ``fast`` turns them away, ``immediate`` leaves the rest to recovery."""
+        assert self._process is not None
+        signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+        self._process.send_signal(signals[how])
+        self._process.wait(PATIENCE_S)
+        self._process = None
+
+    def kill(self) -> None:
+        """kill -9 of all its processes, of which none sees another go."""
+        assert self._process is not None
+        everybody = self.freeze()
+        for pid in everybody:
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait(PATIENCE_S)
+        self._process = None
+        ends_at = time.monotonic() + PATIENCE_S
+        while any(map(_is_running, everybody)):  # a new server would find their shared memory in use
+            assert time.monotonic() < ends_at
+            time.sleep(0.005)
+
+    def restart(self, how: str = "fast") -> None:
+        self.stop(how)
+        self.start()
+
+    def freeze(self) -> list[int]:
+        """SIGSTOP to all its processes: connections stay open, and nobody answers. Returns the processes."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)  # first: it starts no more
+        everybody = [self._process.pid, *children(self._process.pid)]
+        for pid in everybody[1:]:
+            os.kill(pid, signal.SIGSTOP)
+        return everybody
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        for pid in (*children(self._process.pid), self._process.pid):
+            os.kill(pid, signal.SIGCONT)
+
+    def database(self, template: str = "template0") -> str:
+        """The name of a new database of the role ``imgserve``. Nobody may be connected to ``template``."""
+        self._databases += 1
+        name = f"imgserve_{self._databases}"
+        # Copying files needs a checkpoint, which is cheap only without fsync; the log takes as long either way.
+        strategy = "file_copy" if self.settings.get("fsync") == "off" else "wal_log"
+        self.execute(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} STRATEGY {strategy}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Without a database, whose clients are turned away."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url(self, database: str, user: str = OWNER) -> str:
+        """The address of a database, for ``queue``."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """A statement of the superuser's in a transaction of its own. Returns its rows, none of a command."""
+        with psycopg.connect(self._admin(database), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def _admin(self, database: str) -> str:
+        return f"host={self.directory} port={self.port} user=postgres dbname={database}"
+
+
+def _is_running(pid: int) -> bool:
+    """Not even as a zombie, which has no memory left."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
