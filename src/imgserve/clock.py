@@ -82,6 +82,10 @@ class Clock:
         self._queue_minus_boot = last.queue_s + passed_s - now.boot_s
         return self._note(now.wall_s - last.wall_s - passed_s)
 
+    def follow(self, now: float) -> None:
+        """Continue from ``now``, the time by the clock that several servers share."""
+        self._queue_minus_boot = now - self._boot()
+
     def look(self) -> float:
         """The step of the wall clock since the last look; 0 for less than ``STEP_S``."""
         before, self._wall_minus_boot = self._wall_minus_boot, self._wall() - self._boot()

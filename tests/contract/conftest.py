@@ -3,17 +3,19 @@ those that are about libcurl's sockets and timers over asyncio's own too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import uvloop
 
 from imgserve.jobs.protocol import Queue
+from tests.support.postgres import Postgres
+from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import House
 from tests.support.sqlite import SqliteHouse
 
-ENGINES: dict[str, Callable[[Path], House]] = {"sqlite": SqliteHouse}
+ENGINES = ("sqlite", "postgres")
 # The server runs on uvloop alone; `imgserve render` runs on asyncio's own loop, but transfers nothing but files. A loop
 # drives what these are about: libcurl's sockets and timers, whole fetches, and whole writes of every kind. All else
 # is done above that, or in threads (FTP, files), and is the same on both.
@@ -28,11 +30,24 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     return {"asyncio": asyncio.new_event_loop}
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Without fsync: nothing here ends it."""
+    with Postgres({"fsync": "off"}) as server:
+        yield server
+
+
+@pytest.fixture(params=ENGINES)
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    opened = ENGINES[str(request.param)](tmp_path)
-    yield opened
-    await opened.crash()
+    if request.param == "sqlite":
+        file = SqliteHouse(tmp_path)
+        yield file
+        await file.crash()
+    else:
+        database = PostgresHouse(request.getfixturevalue("postgres"))
+        yield database
+        await database.crash()
+        database.close()
 
 
 @pytest.fixture

@@ -10,11 +10,24 @@ import pytest
 from imgserve.jobs.event_views import MAX_TRIES
 from imgserve.jobs.faults import NoSuchJob
 from imgserve.jobs.model import Accepted, OutboxEntry, OutputResult, PlaceholderResult, SentMessage, Settlement
-from imgserve.jobs.protocol import Queue
+from imgserve.jobs.protocol import Granted, Queue
 from imgserve.jobs.views import JobQuery, WebhookView
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.webhook import WEBHOOK_EVENTS, Webhook, WebhookEvent
-from tests.support.queues import KEY, START, House, claimed, due_entries, ended, hold, new_job, output, states_of
+from tests.support.queues import (
+    KEY,
+    START,
+    House,
+    accepted,
+    claimed,
+    due_entries,
+    ended,
+    final_of,
+    hold,
+    new_job,
+    output,
+    states_of,
+)
 from tests.support.states import OTHER
 
 HOOK = Webhook("https://u:p@hook.test/in?token=x", secret="shop", headers=(("X-Shop", "7"),))
@@ -209,6 +222,21 @@ async def test_it_holds_no_destination_and_no_newer_job_withdraws_it(queue: Queu
     await queue.settle(ended(claim, "delivered"), START)
     assert [again.entry_id for again in await messages(queue, START + LEASE_S)] == [owed.entry_id]
     assert (await queue.job(newer.id)).status == "succeeded"
+
+
+async def test_a_message_that_was_sent_frees_no_destination(queue: Queue) -> None:
+    """Its token counts its own tries, and may be equal to that of its job's claim, which still writes."""
+    places = (output(), output(OTHER))
+    await posted(queue, *places, webhook=ALL)
+    claim = await claimed(queue)
+    assert await queue.acquire(final_of(claim, claim.outputs[1]), START) == Granted()
+    delivered = (OutputResult(claim.outputs[0].id, "delivered"),)
+    await queue.record(Settlement(claim.number, claim.token, delivered), START)
+    [owed] = await messages(queue)
+    assert owed.token == claim.token
+    await queue.settle_entry(owed, "done", START)
+    newer = await accepted(queue, output(OTHER))
+    assert not newer.held_ids
 
 
 async def test_gone_abandons_all_of_that_principal_and_url(queue: Queue) -> None:

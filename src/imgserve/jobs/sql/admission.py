@@ -37,6 +37,7 @@ def enqueue(db: Database, job: NewJob, epoch: int, config: Config, now: float) -
     answer = None if earlier is None else _adopt(db, *earlier, epoch)
     if answer is not None:
         return answer
+    db.count_backlog()
     db.backlog.check(job.principal, config, has_quota=job.has_quota)
     due_at = now if job.not_before is None else max(now, job.not_before)
     number: int = db.execute(

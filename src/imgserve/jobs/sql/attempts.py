@@ -33,6 +33,7 @@ def take_work(db: Database, jobs: int, config: Config, now: float, reserved: int
     if first_lease is not None and first_lease < now:
         db.execute(SQL["requeue_expired"], (now,))
         first_lease = db.execute(SQL["first_lease"]).get
+    db.count_backlog()
     lanes = db.backlog.lanes()
     choice = scheduling.choose(db, lanes, jobs, now, reserved, room, db.turns)
     lease_until = now + config.lease_s

@@ -58,6 +58,9 @@ class Database(Reader, Protocol):
     def time(self, now: float, /) -> float:
         """``now``, or the database's own time where several servers share it."""
 
+    def count_backlog(self) -> None:
+        """Bring ``backlog`` up to date, where others change it too."""
+
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         """Jobs of this lane for these hosts were claimed: note when the next of them falls due."""
 

@@ -16,7 +16,7 @@ SELECT open - queued - running, queued, running,
     FROM jobs
 
 -- name: find
-SELECT number FROM job WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)
+SELECT number FROM job WHERE id = ?1 AND (principal = ?2 OR ?2 IS NULL)
 
 -- Ids are hexadecimal, so no id goes on with "g".
 -- name: begins_with

@@ -44,6 +44,7 @@ def retry(
         db.execute(SQL["prolong_job"], (now, deadline_s, number))
         end_if_concluded(db, number, now)
     else:
+        db.count_backlog()
         db.backlog.check("", config, has_quota=False)
         _reopen(db, chosen, now)
         keys = rows(db, SQL["open_destinations"], (number,))

@@ -1,5 +1,5 @@
 -- name: find
-SELECT number, status, is_activated FROM job WHERE id = ?1 AND (?2 IS NULL OR principal = ?2)
+SELECT number, status, is_activated FROM job WHERE id = ?1 AND (principal = ?2 OR ?2 IS NULL)
 
 -- name: source
 SELECT source FROM job WHERE number = ?

@@ -88,9 +88,10 @@ def _message(db: Database, entry_id: int, number: int, principal: str) -> Messag
 
 def settle(db: Database, entry: OutboxEntry, outcome: OutboxOutcome, now: float, sent: SentMessage | None) -> list[str]:
     """The keys that are free now. A sender that lost its claim meanwhile has done its work all the same."""
-    if OUTBOX[entry.kind].holds_destination:
+    keys: list[str] = []
+    if OUTBOX[entry.kind].holds_destination:  # a message's token may be equal to that of its job's claim
         db.lock_order(entry.number)
-    keys = free(db, entry.number, entry.token).keys
+        keys = free(db, entry.number, entry.token).keys
     if sent is not None:
         webhooks.note_try(db, entry, sent, now)
     if outcome == "gone":

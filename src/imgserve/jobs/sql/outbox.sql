@@ -27,7 +27,7 @@ UPDATE outbox SET due_at = ? WHERE id = ? AND state = 'pending' AND token = ?
 
 -- name: put_off_others
 UPDATE outbox SET due_at = ?5 + ?6 * place FROM (
-    SELECT id AS due_id, row_number() OVER (ORDER BY due_at) AS place
+    SELECT id AS due_id, row_number() OVER (ORDER BY due_at, id) AS place
         FROM (SELECT entry.id, entry.due_at, coalesce(target, destination) AS goes_to
             FROM outbox AS entry LEFT JOIN output ON output.id = entry.output
             WHERE entry.state = 'pending' AND entry.due_at <= ?1 ORDER BY entry.due_at LIMIT ?2)

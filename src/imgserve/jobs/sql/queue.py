@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from imgserve.clock import Clock
 from imgserve.errors import counted, spell
 from imgserve.jobs.config import Config
+from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.faults import DiskFull, QueueFault, QueueFull, QuotaFull, StorageFailing
 from imgserve.jobs.model import (
     Accepted,
@@ -55,7 +56,6 @@ class SqlQueue(Generic[D]):
         self._listing = Listing(snapshots, self._wall_of)
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
         self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
-        self.newest_event, self.events_after = self._listing.newest_event, self._listing.events_after
         self.uploads, self.has_upload = self._listing.uploads, self._listing.has_upload
         self._on_end = on_end
         self._abandoned = self._webhooks_abandoned = 0
@@ -244,6 +244,9 @@ class SqlQueue(Generic[D]):
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         if not self._placeholders.has_size(size_bytes, now):
             return frozenset()
+        return await self._stored_digests(size_bytes, now)
+
+    async def _stored_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         return await self._committer.run(
             lambda db: placeholders.digests(db, size_bytes, now), survives_power_loss=False
         )
@@ -281,6 +284,12 @@ class SqlQueue(Generic[D]):
         return await self._committer.run(
             lambda db: operator.replay_webhooks(db, job_id, now, principal), lambda _: self._wakeups.outbox_came()
         )
+
+    async def newest_event(self) -> int:
+        return await self._listing.newest_event()
+
+    async def events_after(self, query: EventQuery, now: float) -> EventPage:
+        return await self._listing.events_after(query, now)
 
     async def prune(self, now: float) -> Pruned:
         # Lost with the power, they are deleted again.

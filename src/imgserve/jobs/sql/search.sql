@@ -7,7 +7,7 @@ SELECT number FROM job WHERE number > ?1 AND number < ?2 AND created_at >= ?3 AN
 
 -- name: open_jobs
 SELECT number FROM job WHERE ended_at IS NULL AND status IN (SELECT value FROM json_each(?7))
-    AND number > ?1 AND number < ?2 AND created_at >= ?3 AND created_at <= ?4 AND (?6 IS NULL OR principal = ?6)
+    AND number > ?1 AND number < ?2 AND created_at >= ?3 AND created_at <= ?4 AND (principal = ?6 OR ?6 IS NULL)
     ORDER BY number DESC LIMIT ?5
 
 -- name: ended_jobs
@@ -20,7 +20,7 @@ SELECT number FROM job INDEXED BY job_end_of_principal WHERE ended_at IS NOT NUL
 
 -- name: jobs_of_key
 SELECT number FROM idempotency JOIN job ON id = job_id WHERE idempotency.key = ?6
-    AND (?7 IS NULL OR idempotency.principal = ?7) AND status IN (SELECT value FROM json_each(?8))
+    AND (idempotency.principal = ?7 OR ?7 IS NULL) AND status IN (SELECT value FROM json_each(?8))
     AND number > ?1 AND number < ?2 AND job.created_at >= ?3 AND job.created_at <= ?4 ORDER BY number DESC LIMIT ?5
 
 -- name: newest

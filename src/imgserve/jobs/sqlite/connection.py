@@ -44,6 +44,8 @@ class Connection(apsw.Connection, Database):
     def time(self, now: float, /) -> float:
         return now
 
+    def count_backlog(self) -> None: ...
+
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         heads.correct(self, lane, hosts)
 

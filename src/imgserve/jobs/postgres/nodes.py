@@ -1,0 +1,55 @@
+"""The server processes that share the queue: a row for each, with its last heartbeat."""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from imgserve.jobs.postgres.connection import Connection
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.queries import load
+from imgserve.jobs.stored import FORMAT
+
+SQL = load("nodes", "postgres")
+
+SKIPPED_EVENTS = 100_000
+
+
+def register(db: Connection, role: str, now: float) -> int:
+    """The new node's epoch."""
+    name = f"{os.uname().nodename}:{os.getpid()}"
+    epoch: int = db.execute(SQL["register"], (name, role, version("imgserve"), FORMAT, now)).get
+    return epoch
+
+
+def dead(db: Connection, own: int, before: float) -> list[int]:
+    """The epochs of the nodes whose last heartbeat was earlier, as far as no other node is taking them over."""
+    return [epoch for (epoch,) in rows(db, SQL["dead"], (before, own))]
+
+
+def has_others(db: Connection, own: int) -> bool:
+    return bool(db.execute(SQL["others"], (own,)).get)
+
+
+def skip_events(db: Connection) -> None:
+    """A reader may have seen numbers that a promoted standby does not know. They are not given again."""
+    db.execute(SQL["skip_events"], (SKIPPED_EVENTS,))
+
+
+def leave(db: Connection, own: int) -> None:
+    """This node ends: what it leaves may be taken over at once."""
+    db.execute(SQL["leave"], (own,))
+
+
+def forget(db: Connection, epochs: Sequence[int]) -> None:
+    db.execute(SQL["forget"], (list(epochs),))
+
+
+def queue_id(db: Connection) -> str:
+    id_: str = db.execute(SQL["queue_id"]).get
+    return id_
+
+
+def now(db: Connection) -> float:
+    """The database's clock."""
+    seconds: float = db.execute(SQL["now"]).get
+    return seconds

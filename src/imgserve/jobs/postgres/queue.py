@@ -1,0 +1,87 @@
+"""The queue of many machines: tables of a PostgreSQL database, which any number of server processes share.
+
+A server process is a node of it: it takes jobs in, runs them, or both.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+from imgserve.clock import Clock
+from imgserve.jobs.config import Config
+from imgserve.jobs.event_views import EventPage, EventQuery
+from imgserve.jobs.model import Claim, Ended
+from imgserve.jobs.postgres import nodes, takeover
+from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.commits import Commits
+from imgserve.jobs.postgres.connection import Connection
+from imgserve.jobs.postgres.schema import migrate
+from imgserve.jobs.postgres.snapshots import DatabaseSnapshots
+from imgserve.jobs.sql import feed
+from imgserve.jobs.sql.queue import SqlQueue
+from imgserve.jobs.sql.wakeups import Wakeups
+
+
+class PostgresQueue(SqlQueue[Connection]):
+    """Build with ``open``."""
+
+    def __init__(
+        self, address: Address, config: Config, on_end: Callable[[Ended], None], clock: Clock | None, role: str
+    ) -> None:
+        self._commits = Commits(address, is_clock_ours=clock is not None)
+        self._snapshots = DatabaseSnapshots(address)
+        super().__init__(self._commits, self._snapshots, config, on_end, clock, Wakeups())
+        self._role = role
+
+    @classmethod
+    async def open(
+        cls, address: Address, config: Config, now: float | Clock, on_end: Callable[[Ended], None] = lambda _: None,
+        role: str = "all",
+    ) -> "PostgresQueue":  # fmt: skip
+        """Create or migrate the tables where need be, and become a node. A clock is set to the database's.
+
+        Raises StorageFailing.
+        """
+        clock = now if isinstance(now, Clock) else None
+        queue = cls(address, config, on_end, clock, role)
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(queue.aclose)
+            await queue._join(now)
+            undo.pop_all()
+        return queue
+
+    async def _join(self, start: float | Clock) -> None:
+        def prepare(db: Connection) -> None:
+            migrate(db)
+            now = nodes.now(db) if isinstance(start, Clock) else start
+            if isinstance(start, Clock):
+                start.follow(now)
+            db.wall_of = self._wall_of
+            epoch = self._commits.epoch = nodes.register(db, self._role, now)
+            db.begin(epoch, is_clock_ours=False)
+            nodes.skip_events(db)
+            if dead := nodes.dead(db, epoch, now - self._config.lease_s):
+                takeover.take_over(db, dead, self._config, now)
+            if not nodes.has_others(db, epoch):
+                takeover.resume(db, now)
+            db.backlog.adoptable = takeover.adoptable(db)
+            db.count_backlog()
+            self._taken_over(db, nodes.queue_id(db), epoch, now)
+
+        await self._committer.open(prepare)
+        self._committer.run_later(self._count_abandoned)
+
+    async def newest_event(self) -> int:
+        return await self._snapshots.run_numbered(feed.newest)
+
+    async def events_after(self, query: EventQuery, now: float) -> EventPage:
+        return await self._snapshots.run_numbered(lambda db: feed.page(db, query, now, self._wall_of))
+
+    def _beat(self, db: Connection, claims: tuple[Claim, ...]) -> None:
+        """Any node takes dead ones over."""
+
+    async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
+        """Another node may have written them."""
+        return await self._stored_digests(size_bytes, now)
+
+    def check_disk(self, size_bytes: int) -> None:
+        """The database tells when its disk is full."""

@@ -1,0 +1,74 @@
+"""A connection and a thread for reads, so that a long search delays no commit."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+
+from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.postgres import numbering
+from imgserve.jobs.postgres.address import Address, shown
+from imgserve.jobs.postgres.breakage import storage_failing
+from imgserve.jobs.postgres.connection import LOCKS, ReadConnection
+from imgserve.jobs.sql.database import Reader
+
+T = TypeVar("T")
+
+
+class DatabaseSnapshots:
+    """A connection that the first read opens."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="listing")
+        self._connection: ReadConnection | None = None
+
+    async def run(self, query: Callable[[Reader], T]) -> T:
+        """Raises StorageFailing."""
+        return await self._in_thread(lambda db: self._snapshot(db, query))
+
+    async def run_numbered(self, query: Callable[[Reader], T]) -> T:
+        """The same, when the events that can be seen have their numbers."""
+
+        def transactions(db: ReadConnection) -> T:
+            is_done = False
+            while not is_done:
+                is_done = self._numbered(db)
+            return self._snapshot(db, query)
+
+        return await self._in_thread(transactions)
+
+    async def aclose(self) -> None:
+        if self._connection is not None:
+            self._connection.raw.cancel_safe(timeout=1.0)  # a long search
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.raw.close)
+        self._thread.shutdown()
+
+    async def _in_thread(self, transactions: Callable[[ReadConnection], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: transactions(self._connected())
+            )
+        except psycopg.Error as error:
+            failure = storage_failing(error, "the queue cannot be read", shown(self._address.url))
+            raise failure or StorageFailing(f"the queue cannot be read: {error}", "report it") from error
+
+    def _connected(self) -> ReadConnection:
+        if self._connection is None or self._connection.raw.closed:
+            raw = psycopg.connect(self._address.conninfo())
+            self._connection = ReadConnection(raw, is_pooled=self._address.is_pooled)
+        return self._connection
+
+    def _snapshot(self, db: ReadConnection, query: Callable[[Reader], T]) -> T:
+        """All of its statements see the same moment."""
+        with db.raw.transaction():
+            db.execute(LOCKS["snapshot"])
+            db.execute(LOCKS["begin"], ("0",)).fetchone()
+            return query(db)
+
+    def _numbered(self, db: ReadConnection) -> bool:
+        with db.raw.transaction():
+            db.execute(LOCKS["begin"], ("0",)).fetchone()
+            return numbering.number(db)
