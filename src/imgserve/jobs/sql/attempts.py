@@ -175,4 +175,4 @@ def _note_results(db: Database, settlement: Settlement, claimed: Claimed, config
         event = _EVENTS.get(result.status)
         if event == "output.delivered" or (event is not None and result.due_at is not None):  # else it is noted twice
             happened.append((settlement.number, result.output_id, now, event, result.error))
-    events.add(db, happened)
+    events.add(db, happened, has_webhook=claimed.has_webhook)

@@ -20,11 +20,13 @@ class Claimed(msgspec.Struct, frozen=True):
 
     ``keys`` are the destinations that are free now; ``alone``, the outputs at whose destinations no other job has one.
     ``states`` of all outputs; empty if the claim is not the job's any more, and nothing may be noted.
+    ``has_webhook``: the job has one.
     """
 
     keys: list[str]
     alone: set[int]
     states: dict[int, OutputState]
+    has_webhook: bool
 
 
 def acquire(db: Database, intent: Intent, epoch: int, now: float) -> Granted | Busy | Denied:
@@ -86,11 +88,12 @@ def free(db: Database, number: int, token: int, output_ids: frozenset[int] | Non
     A failed write may have reached the destination as well, so it counts. A write of a job that was never activated
     does not.
     """
-    claimed = Claimed([], set(), {})
+    outputs = rows(db, SQL["outputs_of_claim"], (number, token))
+    claimed = Claimed([], set(), {}, has_webhook=any(has_webhook for *_, has_webhook in outputs))
     for (
         output_id, status, due_at, key, is_ours,
-        kind, quiet_until, placeholder, is_ordered, principal, user, has_rivals,
-    ) in rows(db, SQL["outputs_of_claim"], (number, token)):  # fmt: skip
+        kind, quiet_until, placeholder, is_ordered, principal, user, has_rivals, _,
+    ) in outputs:  # fmt: skip
         if is_ours:
             claimed.states[output_id] = OutputState(status, due_at, key)
         if kind is None or (output_ids is not None and output_id not in output_ids):

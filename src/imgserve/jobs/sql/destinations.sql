@@ -28,7 +28,8 @@ SELECT output.id, token FROM output JOIN job ON job.number = output.job WHERE de
 -- name: outputs_of_claim
 SELECT output.id, output.status, due_at, output.destination, job.status = 'running' AND claim = ?2,
     lock.kind, quiet_until, placeholder, is_activated = 1 AND is_form = 0, principal, "user",
-    EXISTS (SELECT 1 FROM output AS other WHERE other.destination = lock.key AND other.job <> ?1)
+    EXISTS (SELECT 1 FROM output AS other WHERE other.destination = lock.key AND other.job <> ?1),
+    webhook IS NOT NULL
     FROM output JOIN job ON number = output.job
     LEFT JOIN destination AS lock ON lock.holder = output.id AND lock.token = ?2 WHERE output.job = ?1
 

@@ -18,13 +18,16 @@ SQL = load("events")
 Event = tuple[int, int | None, float, EventType, str]
 
 
-def add(db: Database, events: Sequence[Event]) -> None:
-    """Called when the rows of the job show the event: the bodies of webhooks are made of them now."""
+def add(db: Database, events: Sequence[Event], *, has_webhook: bool = True) -> None:
+    """Called when the rows of the job show the event: the bodies of webhooks are made of them now.
+
+    ``has_webhook``: False if the caller knows that the job has none.
+    """
     db.executemany(SQL["add"], events)
     if db.watches:
         for number in {event[0] for event in events}:
             db.watches.note(*db.execute(SQL["job"], (number,)).get)
-    ends = [event for event in events if event[3] in WEBHOOK_EVENTS]
+    ends = [event for event in events if event[3] in WEBHOOK_EVENTS] if has_webhook else []
     for number in {event[0] for event in ends}:
         webhook = db.execute(SQL["webhook"], (number,)).get
         if webhook is not None:

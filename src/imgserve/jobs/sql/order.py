@@ -100,9 +100,10 @@ def end_if_concluded(db: Database, number: int, now: float) -> None:
 
 def write_end(db: Database, number: int, status: JobStatus, now: float, *, is_intake: bool = False) -> None:
     """End a job that has not ended. Only intake ends an accepting one."""
-    for job_id, principal, priority, created_at, error in rows(db, SQL["end"], (status, now, number, is_intake)):
+    values = (status, now, number, is_intake)
+    for job_id, principal, priority, created_at, error, has_webhook in rows(db, SQL["end"], values):
         db.backlog.add((principal, priority), -1)
         db.ends.append(Ended(status, error, created_at, now, job_id))
         if status == "superseded":
             db.execute(SQL["name_superseding"], (number,))
-        events.add(db, [(number, None, now, END_EVENTS[status], error)])
+        events.add(db, [(number, None, now, END_EVENTS[status], error)], has_webhook=bool(has_webhook))

@@ -79,4 +79,5 @@ UPDATE job SET status = ?1, ended_at = ?2, lease_until = NULL
     WHERE number = ?3 AND ended_at IS NULL AND (status <> 'accepting' OR ?4 = 1)
     RETURNING id, principal, priority, created_at,
     CASE WHEN ?1 = 'succeeded' THEN '' ELSE coalesce(
-        (SELECT error FROM output WHERE output.job = number AND error <> '' ORDER BY output.id LIMIT 1), '') END
+        (SELECT error FROM output WHERE output.job = number AND error <> '' ORDER BY output.id LIMIT 1), '') END,
+    webhook IS NOT NULL
