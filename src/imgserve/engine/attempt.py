@@ -7,7 +7,7 @@ of the job are still under way.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -111,10 +111,8 @@ class Attempts:
                         held.enter_context(of_output)
                 pictures.close()
             batch = self._renderer.new_batch(len(inputs) - inputs.count(None))
-            async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
-                tasks = zip(claim.outputs, inputs, kept, strict=True)
-                under_way = [group.create_task(self._end(claim, batch, *of_output)) for of_output in tasks]
-        ends = [task.result() for task in under_way]
+            of_outputs = zip(claim.outputs, inputs, kept, strict=True)
+            ends = await _side_by_side([self._end(claim, batch, *of_output) for of_output in of_outputs])
         for end in ends:
             if isinstance(end.outcome, ClaimLost):
                 raise end.outcome
@@ -239,6 +237,15 @@ class Attempts:
         return OutputResult(
             output.id, "failed", decision.charge, None, decision.error, detail, hint=hint, is_retryable=end.is_retryable
         )
+
+
+async def _side_by_side(attempts: Sequence[Coroutine[None, None, _End]]) -> list[_End]:
+    """The ends of the outputs' attempts, of which one alone needs no task of its own."""
+    if len(attempts) == 1:
+        return [await attempts[0]]
+    async with asyncio.TaskGroup() as group:  # a bug in one must not leave the others writing
+        tasks = [group.create_task(attempt) for attempt in attempts]
+    return [task.result() for task in tasks]
 
 
 def _log(output: Output, warnings: Sequence[OutputWarning]) -> None:

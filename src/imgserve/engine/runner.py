@@ -179,7 +179,10 @@ class Runner:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._claims_of -= Counter(_hosts_of(self._running.pop(task)))
+        for host in _hosts_of(self._running.pop(task)):
+            self._claims_of[host] -= 1
+            if not self._claims_of[host]:
+                del self._claims_of[host]
         self._room.set()
 
     async def _attempt(self, claim: Claim) -> None:

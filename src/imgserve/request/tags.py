@@ -5,7 +5,7 @@ Values are percent-encoded, so that a source's name can add neither a path, a qu
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -70,8 +70,13 @@ EXAMPLE = TagValues("1", "1", "name", "png", OPEN_EXT, "0", "0" * 32)
 
 def values_of(source: Source, size: Size, ext: str = "", name: str = "", job: str = "") -> TagValues:
     """The values for one result: its size, and the source's last path segment split at its last dot."""
+    return TagValues(str(size.width_px), str(size.height_px), *_parts_of_name(source), ext, name, job)
+
+
+@lru_cache(maxsize=256)  # each job needs those of its source three times
+def _parts_of_name(source: Source) -> tuple[str, str]:
     basename, source_ext = split_name(encoded_name(source))
-    return TagValues(str(size.width_px), str(size.height_px), _encode(basename), _encode(source_ext), ext, name, job)
+    return _encode(basename), _encode(source_ext)
 
 
 def trial_of(source: Source | None, name: str = EXAMPLE.name) -> TagValues:

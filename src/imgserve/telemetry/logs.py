@@ -119,11 +119,12 @@ def _plain(value: Field) -> Field:
 
 def _quoted(value: Field) -> str:
     """logfmt's rule: a value that could look like another field or line is quoted as in JSON."""
+    if isinstance(value, str):
+        is_plain = value.isprintable() and " " not in value and '"' not in value and "=" not in value
+        return value if is_plain else json.dumps(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = f"{value:.1f}" if isinstance(value, float) else str(value)
-    is_plain = text.isprintable() and " " not in text and '"' not in text and "=" not in text
-    return text if is_plain else json.dumps(text)
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
 def _time(at: float) -> str:

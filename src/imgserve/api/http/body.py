@@ -85,6 +85,8 @@ class Incoming:
     async def next(self) -> bytes:
         """The next chunk; empty behind the last one. Raises BodyTooLarge, BodyTooSlow, BodyCutOff."""
         chunk = b""
+        if self._is_over:
+            return chunk
         now = asyncio.get_running_loop().time
         since, may_take_s = now(), min(self._left_s, self._left_in_all_s)
         try:
