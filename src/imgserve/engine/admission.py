@@ -33,7 +33,7 @@ class _Quota(NamedTuple):
     key: Key
     requests: int
     of: str
-    full: type[IntakeFull] = IntakeFull
+    full: type[IntakeFull]
 
 
 class Admission:
@@ -55,6 +55,7 @@ class Admission:
         self._max_waiting = max_waiting
         self._fraction = fraction
         self._host_fraction = host_fraction
+        self._all = self._quota("", 1, "")
 
     @contextlib.asynccontextmanager
     async def slot(
@@ -72,8 +73,8 @@ class Admission:
         if principal.has_quota:
             fraction, of, full = self._fraction, " of this key", IntakeQuotaFull
         quotas = [
-            self._quota(f"of {principal.id}", fraction, of)._replace(full=full),
-            self._quota("", 1, ""),
+            self._quota(f"of {principal.id}", fraction, of, full),
+            self._all,
             *(self._quota(f"to {host}", self._host_fraction, " for results to this host") for host in destinations),
         ]
         if source:
@@ -85,17 +86,21 @@ class Admission:
 
         check_queue()
         self._check(quotas)
-        await self._slots.acquire(*(quota.key for quota in quotas))
+        keys = [quota.key for quota in quotas]
+        has_waited = not self._slots.take(*keys)
+        if has_waited:
+            await self._slots.acquire(*keys)
         try:
-            check_queue()  # it may have become full meanwhile
+            if has_waited:
+                check_queue()  # it may have become full meanwhile
             yield source_is_read
         finally:
             self._slots.release(*(quota.key for quota in quotas))
 
-    def _quota(self, name: str, fraction: float, of: str) -> _Quota:
+    def _quota(self, name: str, fraction: float, of: str, full: type[IntakeFull] = IntakeFull) -> _Quota:
         """At least one slot, and one place to wait for it."""
         slots = max(int(self._slots.total * fraction), 1)
-        return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * fraction), of)
+        return _Quota(Key(name, slots), slots + math.ceil(self._max_waiting * fraction), of, full)
 
     def _check(self, quotas: Iterable[_Quota]) -> None:
         for quota in quotas:

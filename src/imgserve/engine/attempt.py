@@ -125,7 +125,8 @@ class Attempts:
     async def _pictures(self, claim: Claim, outputs: Sequence[Output]) -> Pictures:
         recipes = [output.spec.rendering.recipe for output in outputs]
         prefetched = self._prefetched.take(claim.number)
-        with await self._renderer.pictures(claim.source, recipes, claim.principal, prefetched) as pictures:
+        pictures = await self._renderer.pictures(claim.source, recipes, claim.principal, prefetched)
+        try:
             await self._check_no_placeholder(pictures.source)
             for image, picture in pictures.further.items():
                 if isinstance(picture, Blob) and image.url:
@@ -134,7 +135,10 @@ class Attempts:
                     except SourceIsPlaceholder as error:
                         picture.close()
                         pictures.further[image] = error
-            return pictures.share()
+        except BaseException:
+            pictures.close()
+            raise
+        return pictures
 
     async def _check_no_placeholder(self, blob: Blob) -> None:
         """Raises SourceIsPlaceholder."""

@@ -251,7 +251,7 @@ class Intake:
                 self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, group)
             await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
             failpoint.reach("intake_released")
-        metrics.POSTS.labels("accepted", "").inc()
+        metrics.job_accepted()
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
         return Answer(entry.number, entry.id, draft.job.outputs)
 

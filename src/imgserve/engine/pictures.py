@@ -176,11 +176,6 @@ class Pictures:
             blobs.append(picture)
         return Inputs(self.source.share(), tuple(blob.share() for blob in blobs))
 
-    def share(self) -> "Pictures":
-        """For another holder."""
-        further = ((image, one.share() if isinstance(one, Blob) else one) for image, one in self.further.items())
-        return Pictures(self.source.share(), dict(further))
-
     def close(self) -> None:
         self.source.close()
         for picture in self.further.values():

@@ -106,6 +106,8 @@ class Stock:
 
     async def take(self, owner: Owner, batch: int = 0) -> Child:
         """A process for this owner only, if possible the batch's; followed by one ``give_back``. Raises NoWorker."""
+        if not self.is_closed and (child := self._idle_one(owner, batch)) is not None:
+            return child  # no process is missing afterwards that was not before
         self._waiting += 1
         try:
             while not self.is_closed:
@@ -127,15 +129,18 @@ class Stock:
             self._wake()
 
     def _free_one(self, owner: Owner, batch: int) -> Child | None:
+        """An idle process of the owner's, else a fresh one."""
+        child = self._idle_one(owner, batch)
+        return self._fresh.popleft() if child is None and self._fresh else child
+
+    def _idle_one(self, owner: Owner, batch: int) -> Child | None:
         """The owner's process that rendered for the batch, else the one that became free last, whose memory is still
-        warm, else a fresh one.
+        warm.
         """
         own = [child for child in reversed(self._idle) if self._idle[child] == owner]
         child = next((child for child in own if batch and child.batch == batch), own[0] if own else None)
         if child is not None:
             del self._idle[child]
-        elif self._fresh:
-            child = self._fresh.popleft()
         return child
 
     def _wake(self) -> None:

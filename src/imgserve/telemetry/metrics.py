@@ -102,8 +102,8 @@ BUILD_INFO = _gauge("build_info", "Always 1; the labels are the versions", "vers
 
 BUILD_INFO.labels(version("imgserve"), python_version()).set(1)
 # Labels that are there from the start, so that the first event is seen as an increase.
-POSTS.labels("accepted", "")
-JOBS_ENDED.labels("succeeded", "")
+_accepted = POSTS.labels("accepted", "")
+_succeeded = JOBS_ENDED.labels("succeeded", "")
 WEBHOOKS_ENDED.labels("delivered")
 _stages = {stage: STAGE_SECONDS.labels(stage) for stage in get_args(Stage)}
 _worker_ends = {cause: WORKER_ENDS.labels(cause) for cause in get_args(WorkerEnd)}
@@ -115,11 +115,17 @@ def stage_ended(stage: Stage, seconds: float, code: str) -> None:
         STAGE_FAILURES.labels(stage, code).inc()
 
 
+def job_accepted() -> None:
+    _accepted.inc()
+
+
 def job_ended(end: str, code: str, seconds: float) -> None:
     """``code`` counts for failed jobs only: a superseded one may carry the error of an earlier attempt."""
-    JOBS_ENDED.labels(end, code if end == "failed" else "").inc()
     if end == "succeeded":
+        _succeeded.inc()
         RESULT_SECONDS.observe(seconds)
+    else:
+        JOBS_ENDED.labels(end, code if end == "failed" else "").inc()
 
 
 def worker_ended(cause: WorkerEnd) -> None:

@@ -87,8 +87,11 @@ class Multi:
             return
         self._wanted[fd] = events
         if fd in self._known:
-            with contextlib.suppress(FileNotFoundError):  # the number is another socket's by now
+            try:  # twice an exchange, and a suppress is three calls more
                 self._epoll.modify(fd, events)
+            except FileNotFoundError:
+                self._known.discard(fd)  # the number is another socket's by now
+            else:
                 return
         with contextlib.suppress(FileExistsError):
             self._epoll.register(fd, events)
