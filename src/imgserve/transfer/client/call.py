@@ -1,6 +1,6 @@
 """The libcurl client's calls and answers: plain frozen values between the protocols and ``curl``."""
 
-import asyncio
+import time
 from typing import Literal
 
 import msgspec
@@ -24,7 +24,7 @@ class FilePart(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange. ``deadline_s`` is by the event loop's clock; for other methods than WRITES the wait for a transfer
+    """One exchange. ``deadline_s`` is by ``time.monotonic``; for other methods than WRITES the wait for a transfer
     slot, and for memory, puts it off.
 
     ``parts`` are those of a multipart POST; without them ``body`` is sent as it is. ``fetch`` takes a 2xx answer's
@@ -83,9 +83,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def deadline_in(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds
+    return time.monotonic() + seconds
 
 
 def seconds_to(deadline_s: float) -> float:
     """At least a millisecond: libcurl takes 0 for no time-out."""
-    return max(0.001, deadline_s - asyncio.get_running_loop().time())
+    return max(0.001, deadline_s - time.monotonic())
