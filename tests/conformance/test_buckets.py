@@ -1,7 +1,4 @@
-"""Jobs with a bucket of s3rver, a second implementation of S3: one for Node, which ignores conditions of writes.
-
-Installs an npm package, so it runs with ``make conformance`` alone. With each change moto is tried.
-"""
+"""Jobs with a bucket of s3rver, a second implementation of S3: one for Node, which ignores conditions of writes."""
 
 import subprocess
 from collections.abc import Iterator
@@ -21,12 +18,11 @@ from tests.contract.transfer.test_deliver import ODD_NAMES
 from tests.support.buckets import credential_for, in_bucket, settings_of
 from tests.support.daemon import LOOPBACK, Daemon
 from tests.support.native import Caller
-from tests.support.npm import install
+from tests.support.npm import NODE, PACKAGES
 from tests.support.pictures import encoded, scene
 from tests.support.sizes import Figures
 from tests.support.transfers import deliver_bytes, fetch_bytes, write
 
-PACKAGE = "s3rver@3.7.1"
 KEY_ID = "S3RVER"
 PROGRAM = """
 const S3rver = require("s3rver");
@@ -36,8 +32,6 @@ new S3rver({...options, configureBuckets: [{name: "pics"}]}).run((error, address
   console.log(address.port);
 });
 """
-
-pytestmark = pytest.mark.full_size  # installs an npm package
 
 
 class Store(NamedTuple):
@@ -55,8 +49,8 @@ class Store(NamedTuple):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    node, data = install(tmp_path_factory.mktemp("node"), PACKAGE), tmp_path_factory.mktemp("data")
-    process = subprocess.Popen(["node", "-e", PROGRAM, str(data)], cwd=node, stdout=subprocess.PIPE, text=True)
+    command = [NODE, "-e", PROGRAM, str(tmp_path_factory.mktemp("data"))]
+    process = subprocess.Popen(command, cwd=PACKAGES, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
         yield Store(f"http://127.0.0.1:{int(process.stdout.readline())}")

@@ -1,23 +1,19 @@
 """Webhooks verify with the JavaScript library of Standard Webhooks, as a Node server would have them.
 
-Installs an npm package, so it runs with ``make conformance`` alone. The libraries for Python verify every message of
-tests/integration/test_webhooks.py.
+The libraries for Python verify every message of tests/integration/test_webhooks.py.
 """
 
 import json
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.hooks import NEW_SECRET, SECRET, Receiver
 from tests.support.native import Caller
-from tests.support.npm import install
+from tests.support.npm import NODE, PACKAGES
 from tests.support.pictures import encoded, scene
-from tests.support.sizes import Figures
+from tests.support.sizes import PATIENCE_S, Figures, sized
 
-PACKAGE = "standardwebhooks@1.1.1"
 # Prints for each line of its input what the library says: the type of the message, or the error's name.
 PROGRAM = """
 const { Webhook } = require("standardwebhooks");
@@ -26,17 +22,10 @@ for (const line of require("fs").readFileSync(0, "utf8").trim().split("\\n")) {
   try { console.log(new Webhook(secret).verify(body, headers).type); } catch (error) { console.log(error.message); }
 }
 """
-JOBS = 20
-
-pytestmark = pytest.mark.full_size  # installs an npm package
+JOBS = sized(2, 20)
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install(tmp_path_factory.mktemp("node"), PACKAGE)
-
-
-def test_the_javascript_library_verifies_them(tmp_path: Path, node: Path, figures: Figures) -> None:
+def test_the_javascript_library_verifies_them(tmp_path: Path, figures: Figures) -> None:
     (tmp_path / "photo.png").write_bytes(encoded(scene(40, 30), "png"))
     (tmp_path / "secret").write_text(f"{SECRET}\n{NEW_SECRET}\n")
     with Receiver() as hook:
@@ -60,7 +49,7 @@ def test_the_javascript_library_verifies_them(tmp_path: Path, node: Path, figure
             asked.append({"body": said, "headers": headers, "secret": secret})
     lines = "\n".join(map(json.dumps, asked))
     run = subprocess.run(
-        ["node", "-e", PROGRAM], input=lines, cwd=node, capture_output=True, text=True, timeout=60, check=True
+        [NODE, "-e", PROGRAM], input=lines, cwd=PACKAGES, capture_output=True, text=True, timeout=PATIENCE_S, check=True
     )
     types = [json.loads(post.body)["type"] for post in hook.posts()]
     assert run.stdout.splitlines() == [

