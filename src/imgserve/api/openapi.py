@@ -108,6 +108,8 @@ def _schemas(structs: Iterable[type[msgspec.Struct]]) -> dict[str, Schema]:
         for field in schema.get("properties", {}).values():
             if "anyOf" in field:  # a field that declares the forms of its values, beside the Struct that holds them
                 field.pop("$ref", None)
+            if "oneOf" in field:  # as above; msgspec has anyOf for itself where there are several Structs or types
+                field.pop("anyOf", None)
     return schemas
 
 

@@ -96,7 +96,7 @@ class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             description="the picture: a URL, a `data:` URL, or in a form the name of the part that is the picture",
             extra_json_schema={
-                "anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/SourceBody"}, UPLOAD_SCHEMA],
+                "oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/SourceBody"}, UPLOAD_SCHEMA],
             },
         ),
     ]
