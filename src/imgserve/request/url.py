@@ -17,6 +17,9 @@ MAX_LENGTH = 8_192
 MAX_PATH_BYTES, MAX_NAME_BYTES = 4_095, 255
 """Linux's PATH_MAX without its final NUL, and NAME_MAX (limits.h)."""
 MAX_KEY_BYTES = 1_024  # of an object in S3
+# The longest that files of servers have: 255 UTF-16 units of NTFS. Some servers answer each piece of a command that is
+# longer than their line, and the answers left over pass for those of the connection's next commands.
+MAX_REMOTE_NAME_BYTES = 3 * 255
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HOST_AND_PORT = re.compile(r"[A-Za-z0-9.-]+:\d+(?:[/?#]|$)")
@@ -231,8 +234,11 @@ def _check_decoded(path: str) -> None:
         raise UrlInvalid("leave ;type= out: pictures always travel as binary files")
     if _ENCODED_CONTROL.search(path):
         raise UrlInvalid("control characters are not allowed in an FTP path")
-    if any(segment in (".", "..") for segment in unquote_to_bytes(path).decode(errors="replace").split("/")):
+    names = unquote_to_bytes(path).split(b"/")
+    if any(name in (b".", b"..") for name in names):
         raise UrlInvalid("a path must not hold the segments . and ..")
+    if any(len(name) > MAX_REMOTE_NAME_BYTES for name in names):
+        raise UrlInvalid(f"expected names of at most {MAX_REMOTE_NAME_BYTES} bytes in an FTP path")
 
 
 def _ascii(text: str) -> str:

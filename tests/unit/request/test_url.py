@@ -121,6 +121,14 @@ def test_decode_once() -> None:
             url.decode_name(text)
 
 
+def test_names_for_ftp_are_no_longer_than_those_of_files() -> None:
+    assert url.parse(f"ftp://h/{'x' * url.MAX_REMOTE_NAME_BYTES}/{'%C3%BC' * 300}").host == "h"
+    for name in ("x" * (url.MAX_REMOTE_NAME_BYTES + 1), "%C3%BC" * 400):
+        with pytest.raises(url.UrlInvalid, match="at most 765 bytes"):
+            url.parse(f"ftp://h/{name}/a.png")
+    assert url.parse(f"http://h/{'x' * 4_096}").host == "h"
+
+
 def test_long_texts_are_not_kept() -> None:
     """A text that is no URL may be as long as a whole request."""
     tracemalloc.start()
