@@ -93,11 +93,12 @@ demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
 # Tests that find one of these or libturbojpeg missing skip themselves, and say so.
-TEST_PROGRAMS := strace gdb logrotate vsftpd faketime nginx haproxy
+TEST_PROGRAMS := strace gdb logrotate vsftpd faketime nginx haproxy pgbouncer
 # The servers among them run for a test only, so nothing starts them now (apt asks policy-rc.d) or at the next boot.
 POLICY := /usr/sbin/policy-rc.d
 system-packages: .venv/.run
 	@missing=; PATH="$$PATH:/usr/sbin"; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	command -v exiftool >/dev/null || missing="$$missing libimage-exiftool-perl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \

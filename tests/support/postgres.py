@@ -20,16 +20,53 @@ from typing import Self
 import psycopg
 import pytest
 
+from tests.support.netns import NETWORK
 from tests.support.processes import children
 from tests.support.sizes import PATIENCE_S
 
 OWNER, PASSWORD = "imgserve", "pass word/ß"
 # 'other' has to give its password, which 'imgserve' need not.
-HBA = """
+HBA = f"""
 local all all trust
 host all other 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
+host all all {NETWORK} trust
 host replication all 127.0.0.1/32 trust
+"""
+
+# Copies of the tables that hold something, so that a later reset gives the rows back.
+REMEMBER = """
+DO $$
+DECLARE name text; is_full boolean;
+BEGIN
+    CREATE SCHEMA initial;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', name) INTO is_full;
+        IF is_full THEN
+            EXECUTE format('CREATE TABLE initial.%1$I AS TABLE public.%1$I', name);
+        END IF;
+    END LOOP;
+    CREATE SCHEMA counters;
+    CREATE TABLE counters.initial AS SELECT * FROM pg_sequences WHERE schemaname = 'public';
+END $$
+"""
+# Deleting is twenty times as fast as TRUNCATE, which makes new files. A replica checks no foreign keys.
+RESET = """
+DO $$
+DECLARE name text;
+BEGIN
+    PERFORM pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+    SET LOCAL session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('DELETE FROM public.%I', name);
+    END LOOP;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'initial' LOOP
+        EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM initial.%1$I', name);
+    END LOOP;
+    PERFORM setval(format('public.%I', sequencename), coalesce(last_value, start_value), last_value IS NOT NULL)
+        FROM counters.initial;
+END $$
 """
 
 
@@ -47,13 +84,13 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def plain_user() -> tuple[str, ...]:
-    """What begins the command of a server of PostgreSQL's: it runs as another user than root, and ends with us."""
+def plain_user(at_our_end: str = "INT") -> tuple[str, ...]:
+    """What begins the command of a server that does not run as root. It gets the signal when this process ends."""
     if os.geteuid() != 0:
-        return ("setpriv", "--pdeathsig", "INT")
+        return ("setpriv", "--pdeathsig", at_our_end)
     user = _user()
     ids = ("--reuid", str(user.pw_uid), "--regid", str(user.pw_gid))
-    return ("setpriv", *ids, "--clear-groups", "--pdeathsig", "INT")
+    return ("setpriv", *ids, "--clear-groups", "--pdeathsig", at_our_end)
 
 
 def own_directory() -> Path:
@@ -92,8 +129,7 @@ class Postgres:
         try:
             self._create()
             self.start()
-            self.execute(f"CREATE ROLE {OWNER} LOGIN")
-            self.execute(f"CREATE ROLE other LOGIN PASSWORD '{PASSWORD}' IN ROLE {OWNER}")
+            self._add_roles()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -110,6 +146,10 @@ class Postgres:
         options = ("--username", "postgres", "--encoding", "UTF8", "--no-locale", "--no-sync", "--auth", "trust")
         self.run(self._initdb, "--pgdata", str(self.data_dir), *options)
         (self.data_dir / "pg_hba.conf").write_text(HBA)
+
+    def _add_roles(self) -> None:
+        self.execute(f"CREATE ROLE {OWNER} LOGIN")
+        self.execute(f"CREATE ROLE other LOGIN PASSWORD '{PASSWORD}' IN ROLE {OWNER}")
 
     def run(self, *command: str) -> None:
         """A program of PostgreSQL's, to its end, as the server's user."""
@@ -178,6 +218,20 @@ class Postgres:
         for pid in (*children(self._process.pid), self._process.pid):
             os.kill(pid, signal.SIGCONT)
 
+    def certify(self, file: Path) -> None:
+        """From its next start on it takes TLS too, with the key and the certificate in ``file``."""
+        own = self.directory / "server.pem"
+        own.write_bytes(file.read_bytes())
+        own.chmod(0o600)
+        owner = self.directory.stat()
+        os.chown(own, owner.st_uid, owner.st_gid)
+        self.settings |= {"ssl": "on", "ssl_cert_file": str(own), "ssl_key_file": str(own)}
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def database(self, template: str = "template0") -> str:
         """The name of a new database of the role ``imgserve``. Nobody may be connected to ``template``."""
         self._databases += 1
@@ -191,9 +245,17 @@ class Postgres:
         """Without a database, whose clients are turned away."""
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def url(self, database: str, user: str = OWNER) -> str:
+    def remember(self, name: str) -> None:
+        """Keeps the rows that a database has now for ``reset``: those of a schema that was made a moment ago."""
+        self.execute(REMEMBER, name)
+
+    def reset(self, name: str) -> None:
+        """Gives a database its remembered rows and sequences, and ends its connections: faster than a new one."""
+        self.execute(RESET, name)
+
+    def url(self, database: str, user: str = OWNER, host: str = "127.0.0.1") -> str:
         """The address of a database, for ``queue``."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}@{host}:{self.port}/{database}"
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """A statement of the superuser's in a transaction of its own. Returns its rows, none of a command."""

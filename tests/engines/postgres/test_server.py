@@ -1,6 +1,5 @@
 """The PostgreSQL of the tests: what they rely on when they kill it, freeze it or take a database of it."""
 
-import os
 import select
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,8 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.postgres import PASSWORD, Postgres
-from tests.support.processes import below
 from tests.support.sizes import PATIENCE_S
 
 
@@ -32,6 +31,28 @@ def test_databases_are_apart_and_belong_to_a_plain_role(postgres: Postgres) -> N
     assert postgres.execute("SELECT a FROM t", copy) == [(1,)]
     for name in (one, two, copy):
         postgres.drop(name)
+
+
+def test_a_reset_database_is_as_it_was_remembered(postgres: Postgres) -> None:
+    name = postgres.database()
+    with psycopg.connect(postgres.url(name)) as maker:
+        maker.execute("CREATE TABLE one (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a text)")
+        maker.execute("CREATE TABLE two (one bigint NOT NULL REFERENCES one)")
+        maker.execute("INSERT INTO one (a) VALUES ('first')")
+    postgres.remember(name)
+    for _ in range(2):
+        with closing(psycopg.connect(postgres.url(name))) as client:
+            client.execute("UPDATE one SET a = 'changed'")
+            assert client.execute("INSERT INTO one (a) VALUES ('second') RETURNING id").fetchall() == [(2,)]
+            client.execute("INSERT INTO two SELECT id FROM one")
+            client.commit()
+            client.execute("SELECT * FROM one FOR UPDATE")  # a lock that it keeps
+            postgres.reset(name)
+            assert postgres.execute("SELECT * FROM one", name) == [(1, "first")]
+            assert postgres.execute("SELECT * FROM two", name) == []
+            with pytest.raises(psycopg.errors.AdminShutdown):
+                client.execute("SELECT 1")
+    postgres.drop(name)
 
 
 def test_a_role_with_a_password_has_to_give_it(server: Postgres) -> None:
@@ -64,7 +85,16 @@ def test_a_frozen_server_keeps_its_connections_and_answers_nobody(server: Postgr
         assert select.select([connection], [], [], PATIENCE_S)[0] == [connection]
 
 
-def test_no_process_of_it_is_roots(server: Postgres) -> None:
-    ours = [pid for pid in below(os.getpid()) if b"postgres" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    assert ours
-    assert all(Path(f"/proc/{pid}").stat().st_uid != 0 for pid in ours)
+def test_it_does_not_run_as_root(server: Postgres) -> None:
+    assert Path(f"/proc/{server.pid}").stat().st_uid != 0
+
+
+def test_tls_with_a_certificate_of_the_tests(server: Postgres, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server.certify(authority.server_file("127.0.0.1"))
+    server.restart()
+    url = server.url("postgres")
+    with psycopg.connect(url, sslmode="verify-full", sslrootcert=str(authority.ca_file)) as connection:
+        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+        psycopg.connect(url, sslmode="verify-full", sslrootcert=str(Authority(tmp_path, "another").ca_file))
