@@ -33,7 +33,8 @@ def test_clients_of_the_pooler_share_connections(postgres: Postgres) -> None:
 
 
 def test_a_promoted_standby_has_all_that_was_committed() -> None:
-    with Postgres() as primary, Standby(primary) as standby:
+    fast = {"fsync": "off"}
+    with Postgres(fast) as primary, Standby(primary, fast) as standby:
         name = primary.database()
         standby.make_synchronous()
         with psycopg.connect(standby.both(name), autocommit=True) as client:
@@ -49,7 +50,7 @@ def test_a_promoted_standby_has_all_that_was_committed() -> None:
 def test_a_cut_link_is_silent_until_it_is_mended() -> None:
     with Namespace(links=2) as place:
         addresses = [link.outside for link in place.links]
-        with Postgres({"listen_addresses": ",".join(["127.0.0.1", *addresses])}) as server:
+        with Postgres({"fsync": "off", "listen_addresses": ",".join(["127.0.0.1", *addresses])}) as server:
             urls = [server.url("postgres", host=address) for address in addresses]
             one, two = (_client(*place.command, sys.executable, "-c", ASK, url) for url in urls)
             with one, two:

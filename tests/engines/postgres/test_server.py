@@ -1,7 +1,6 @@
 """The PostgreSQL of the tests: what they rely on when they kill it, freeze it or take a database of it."""
 
 import select
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,12 +10,6 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.sizes import PATIENCE_S
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with Postgres() as opened:
-        yield opened
 
 
 def test_databases_are_apart_and_belong_to_a_plain_role(postgres: Postgres) -> None:
@@ -55,46 +48,47 @@ def test_a_reset_database_is_as_it_was_remembered(postgres: Postgres) -> None:
     postgres.drop(name)
 
 
-def test_a_role_with_a_password_has_to_give_it(server: Postgres) -> None:
+def test_a_role_with_a_password_has_to_give_it(postgres: Postgres) -> None:
     with pytest.raises(psycopg.OperationalError, match="no password supplied"):
-        psycopg.connect(server.url("postgres", "other"))
-    psycopg.connect(server.url("postgres", "other"), password=PASSWORD).close()
+        psycopg.connect(postgres.url("postgres", "other"))
+    psycopg.connect(postgres.url("postgres", "other"), password=PASSWORD).close()
 
 
-def test_a_killed_server_recovers_what_was_committed(server: Postgres) -> None:
-    assert server.execute("SHOW fsync") == [("on",)]
-    server.execute("CREATE TABLE kept (a int)")
-    with psycopg.connect(server.url("postgres", "postgres")) as connection:
+def test_a_killed_server_recovers_what_was_committed(postgres: Postgres) -> None:
+    postgres.execute("CREATE TABLE kept (a int)")
+    with psycopg.connect(postgres.url("postgres", "postgres")) as connection:
         connection.execute("INSERT INTO kept VALUES (1)")
         connection.commit()
         connection.execute("INSERT INTO kept VALUES (2)")
-        server.kill()
+        postgres.kill()
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
-    server.start()
-    assert server.execute("SELECT a FROM kept") == [(1,)]
-    assert "database system was not properly shut down" in server.log.read_text()
+    postgres.start()
+    assert postgres.execute("SELECT a FROM kept") == [(1,)]
+    assert "database system was not properly shut down" in postgres.log.read_text()
 
 
-def test_a_frozen_server_keeps_its_connections_and_answers_nobody(server: Postgres) -> None:
-    with closing(psycopg.connect(server.url("postgres"), autocommit=True)) as connection:
-        server.freeze()
+def test_a_frozen_server_keeps_its_connections_and_answers_nobody(postgres: Postgres) -> None:
+    with closing(psycopg.connect(postgres.url("postgres"), autocommit=True)) as connection:
+        postgres.freeze()
         connection.pgconn.send_query(b"SELECT 1")
         assert select.select([connection], [], [], 0.2)[0] == []
-        server.thaw()
+        postgres.thaw()
         assert select.select([connection], [], [], PATIENCE_S)[0] == [connection]
 
 
-def test_it_does_not_run_as_root(server: Postgres) -> None:
-    assert Path(f"/proc/{server.pid}").stat().st_uid != 0
+def test_it_does_not_run_as_root(postgres: Postgres) -> None:
+    assert Path(f"/proc/{postgres.pid}").stat().st_uid != 0
 
 
-def test_tls_with_a_certificate_of_the_tests(server: Postgres, tmp_path: Path) -> None:
+def test_tls_with_a_certificate_of_the_tests(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    server.certify(authority.server_file("127.0.0.1"))
-    server.restart()
-    url = server.url("postgres")
-    with psycopg.connect(url, sslmode="verify-full", sslrootcert=str(authority.ca_file)) as connection:
-        assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
-    with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
-        psycopg.connect(url, sslmode="verify-full", sslrootcert=str(Authority(tmp_path, "another").ca_file))
+    with Postgres() as server:
+        assert server.execute("SHOW fsync") == [("on",)]
+        server.certify(authority.server_file("127.0.0.1"))
+        server.restart()
+        url = server.url("postgres")
+        with psycopg.connect(url, sslmode="verify-full", sslrootcert=str(authority.ca_file)) as connection:
+            assert connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone() == (True,)
+        with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
+            psycopg.connect(url, sslmode="verify-full", sslrootcert=str(Authority(tmp_path, "another").ca_file))
