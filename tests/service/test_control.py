@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,16 @@ def stalled(tmp_path: Path) -> Iterator[tuple[Daemon, bytes]]:
                 "dstURL": f"file://{tmp_path}/out/a.png", "args": {"width": 10},
             }).encode(),
         )  # fmt: skip
+
+
+def test_the_servers_that_share_the_queue(world: World) -> None:
+    (node,) = ask(world.server.data_dir, "GET", "/v1/server").body["nodes"]
+    assert node["name"] == f"{os.uname().nodename}:{world.server.pid}"
+    assert (node["role"], node["version"], node["is_alive"]) == ("all", version("imgserve"), True)
+    places = ("--data-dir", str(world.server.data_dir))
+    command = [sys.executable, "-m", "imgserve", "status", "--cluster", *places]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    heading, line = told.stdout.splitlines()
+    assert heading.split() == ["NODE", "ROLE", "VERSION", "STARTED", "SEEN", "RUNNING"]
+    assert line.split()[:3] == [node["name"], "all", node["version"]]
+    assert (line.split()[-2:], told.returncode) == (["ago", "0"], 0)

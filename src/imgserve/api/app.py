@@ -1,4 +1,4 @@
-"""The applications behind the two listeners: each takes the handlers of its rows of the table of routes.
+"""The applications behind the listeners: each takes the handlers of its rows of the table of routes.
 
 All are ASGI handlers: ``POST /`` answers nothing that its clients do not know; the calls of ``/v1`` stream, wait,
 and answer errors as problems.
@@ -45,6 +45,12 @@ def for_clients(
         await problems.answer(error, scope, send)
 
     return Entrance(routes, identify, app, deny, config.origins())
+
+
+def for_probes(config: Config, identify: Identify, apps: Apps) -> App:
+    """For a server that takes no jobs: the routes of ``apps`` alone."""
+    routes = Routes(row for row in table(config) if (row.method, row.path) in apps)
+    return Entrance(routes, identify, _application(apps), problems.deny, config.origins())
 
 
 def for_operator(config: Config, upload: Body, classic: Classic, apps: Apps) -> App:

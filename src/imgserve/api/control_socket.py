@@ -75,6 +75,20 @@ class RoleView(msgspec.Struct, frozen=True):
     missing: int
 
 
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A server of the queue, by host and process id. ``running``: the jobs that it is at work on. One that was not
+    ``seen_at`` for the time of a lease is not alive, and others take its work over.
+    """
+
+    name: str
+    role: str
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    running: int
+    is_alive: bool
+
+
 class StateView(msgspec.Struct, frozen=True):
     name: str
     severity: str
@@ -126,8 +140,9 @@ class ServerView(ServerInfo, frozen=True, kw_only=True):
     """What its operator sees besides. ``address``: the URL for clients; ``workers``: process ids, intake and spare
     included.
 
-    ``drain_s``: how long jobs may finish when the server is stopped. ``status``: the most severe of the ``states``, or
-    ``ok``. ``queue`` is null when it cannot be read.
+    ``drain_s``: how long jobs may finish when the server is stopped. ``queue_url``: where the queue is, without a
+    password: ``sqlite``, or the URL of its database. ``status``: the most severe of the ``states``, or
+    ``ok``. ``queue`` and ``nodes`` are null when they cannot be read.
     """
 
     pid: int = 0
@@ -142,6 +157,9 @@ class ServerView(ServerInfo, frozen=True, kw_only=True):
     sandbox: str
     started_as: StartedAs = "daemon"
     drain_s: float = 30.0
+    role: str = "all"
+    queue_url: str = ""
+    nodes: tuple[NodeView, ...] | None = None
 
 
 @contextlib.contextmanager

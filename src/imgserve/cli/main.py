@@ -75,7 +75,7 @@ def _restart(flags: argparse.Namespace) -> int:
 def _status(flags: argparse.Namespace) -> int:
     from imgserve.cli import server
 
-    return server.status(load.locate(flags), is_json=flags.json)
+    return server.status(load.locate(flags), is_json=flags.json, is_cluster=flags.cluster)
 
 
 def _check(flags: argparse.Namespace) -> int:
@@ -148,5 +148,7 @@ def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--kill", "-KILL", action="store_true", help="end it at once; no job is lost")
     elif name in ("status", "check"):
         parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+        if name == "status":
+            parser.add_argument("--cluster", action="store_true", help="list the servers that share its queue")
     elif name == "help":
         parser.add_argument("about", nargs="*", metavar="COMMAND")

@@ -5,7 +5,7 @@ import select
 import signal
 import time
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from imgserve.api.control_socket import ServerView
 from imgserve.cli import owner
 from imgserve.cli.control import NotAllowed
-from imgserve.cli.output import complain, say, show
+from imgserve.cli.output import age, complain, say, show
 from imgserve.cli.owner import Owner
 from imgserve.errors import ImgserveError, using
 from imgserve.server import pidfile
@@ -42,8 +42,11 @@ class Absent(msgspec.Struct, frozen=True):
     pid: int | None = None
 
 
-def status(places: Places, *, is_json: bool) -> int:
-    """Print the state of the server. 0: it runs, 1: it died, 3: it does not run, 4: only another user may know."""
+def status(places: Places, *, is_json: bool, is_cluster: bool = False) -> int:
+    """Print the state of the server, or of all that share its queue.
+
+    0: it runs, 1: it died, 3: it does not run, 4: only another user may know.
+    """
     data_dir = _data_dir(places)
     try:
         server = owner.look(data_dir)
@@ -58,6 +61,8 @@ def status(places: Places, *, is_json: bool) -> int:
         _say_absent(server, data_dir, is_json=is_json)
     elif is_json:
         show(server.view, "", is_json=True)
+    elif is_cluster:
+        _say_cluster(server.view)
     else:
         _say_running(server, server.view)
     return {"dead": DIED, "absent": NOT_RUNNING}.get(server.state, RUNS)
@@ -193,12 +198,27 @@ def _say_running(server: Owner, view: ServerView) -> None:
     states = [f"{state.name}: {state.detail} ({state.hint})" for state in view.states] or [view.status]
     say("state    " + ("\n" + 9 * " ").join(states))
     say(f"run by   {_supervisor(server, 'stop')[0] or 'imgserve start'}")
+    if view.queue_url.startswith("postgres"):
+        say(f"role     {view.role}, one of the servers on {view.queue_url}")
     say(f"workers  {_workers(view)}, sandbox {view.sandbox}")
     if view.queue is None:
-        say("queue    unknown: its file cannot be read now")
+        say("queue    unknown: it cannot be read now")
         return
     left = f", {view.queue.placeholders_left} placeholders left" if view.queue.placeholders_left else ""
     say(f"queue    {view.queue.accepting + view.queue.queued} waiting, {view.queue.running} running{left}")
+
+
+def _say_cluster(view: ServerView) -> None:
+    if view.nodes is None:
+        say("unknown: the queue cannot be read now")
+        return
+    now = datetime.now(UTC)
+    width = max((len(node.name) for node in view.nodes), default=0)
+    say(f"{'NODE':<{width}}  {'ROLE':<6}  {'VERSION':<9}  {'STARTED':<19}  {'SEEN':>9}  {'RUNNING':>7}")
+    for node in view.nodes:
+        seen = f"{age((now - node.seen_at).total_seconds())} ago" if node.is_alive else "dead"
+        started = f"{node.started_at:%Y-%m-%d %H:%M:%S}"
+        say(f"{node.name:<{width}}  {node.role:<6}  {node.version:<9}  {started}  {seen:>9}  {node.running:>7}")
 
 
 def _workers(view: ServerView) -> str:

@@ -1,10 +1,55 @@
 """The queue's settings. Read by ``settings``, used by every engine and the runner."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from imgserve.setting import Amount, Count, Fraction, Pause, Problem, Seconds, Setting
+from imgserve.jobs import queue_url
+from imgserve.setting import Amount, Count, Fraction, Pause, Problem, Seconds, Secret, Setting, Text
+
+# The part of the work that a server process does. Several of them share a queue on PostgreSQL.
+Role = Literal["all", "api", "runner"]
+SQLITE = "sqlite"
+
+
+class AddressConfig(msgspec.Struct, frozen=True):
+    """The place of the queue. ``url`` and ``direct`` may hold passwords; ``shown`` does not.
+
+    ``direct``: the database itself, given where ``url`` leads to a pooler that keeps no session, such as PgBouncer.
+    """
+
+    # fmt: off
+    url: Annotated[Text, Setting(
+        f"where the jobs are: `{SQLITE}`, a file of the data directory, or a database of PostgreSQL that several "
+        f"servers share, `{queue_url.EXAMPLE}`", name="queue", metavar="URL", is_secret=True)] = SQLITE
+    password: Annotated[Secret | None, Setting(
+        "password of the user of `queue`", name="queue_password", default="none", is_secret=True)] = None
+    direct: Annotated[Text, Setting(
+        "the same database without a pooler; only where `queue` leads through one, such as PgBouncer",
+        name="queue_direct", metavar="URL", is_secret=True)] = ""
+    # fmt: on
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.url != SQLITE
+
+    @property
+    def shown(self) -> str:
+        """The URL without passwords, for people."""
+        return queue_url.shown(self.url)
+
+    def problems(self) -> tuple[Problem, ...]:
+        if not self.is_postgres:
+            given = [name for name in ("password", "direct") if getattr(self, name)]
+            return tuple(Problem(name, "expected only beside a queue on PostgreSQL") for name in given)
+        urls = {"url": self.url, "direct": self.direct}
+        faults = [(name, queue_url.fault_of(url)) for name, url in urls.items() if url]
+        if self.password and any(map(queue_url.has_password, urls.values())):
+            faults.append(("password", "expected only one password, and the URL has one"))
+        return tuple(Problem(name, fault) for name, fault in faults if fault)
+
+    def __repr__(self) -> str:
+        return f"AddressConfig({self.shown})"
 
 
 class Config(msgspec.Struct, frozen=True):

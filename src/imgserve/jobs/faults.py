@@ -82,7 +82,7 @@ class QuotaFull(ImgserveError):
 
 
 class StorageFailing(ImgserveError):
-    """The queue's file cannot be written now; nothing was accepted."""
+    """The queue cannot be written now; nothing was accepted."""
 
     code = "storage_failing"
     status = 503

@@ -31,7 +31,7 @@ async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
 class PatientStorage:
     """Intake's writes to the queue, while a client waits for its reply.
 
-    As long as nothing has been sent to a destination, the wait for a disk that hangs ends after ``timeout_s``. After
+    As long as nothing has been sent to a destination, the wait for a queue that hangs ends after ``timeout_s``. After
     that the reply must be true, and the wait has no bound.
     """
 
@@ -78,5 +78,5 @@ class PatientStorage:
             async with asyncio.timeout(self._timeout_s):
                 return await change
         except TimeoutError:
-            detail = "the disk of the queue does not answer"
-            raise StorageFailing(detail, "look at the disk of the data directory") from None
+            detail = "the queue does not answer"
+            raise StorageFailing(detail, "look at the disk of the data directory, or at the database") from None

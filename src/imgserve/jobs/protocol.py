@@ -25,7 +25,7 @@ from imgserve.jobs.model import (
     SentMessage,
     Settlement,
 )
-from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
+from imgserve.jobs.views import JobPage, JobQuery, NodeView, OperatorJobView
 from imgserve.telemetry.states import State
 
 
@@ -267,6 +267,9 @@ class OperatorQueue(Protocol):
         """Conditions that an operator has to know now, such as a failed write. Never waits."""
 
     async def counts(self) -> Counts: ...
+
+    async def nodes(self) -> tuple[NodeView, ...]:
+        """The server processes of this queue, the oldest first, and those that died lately."""
 
     async def page(self, query: JobQuery) -> JobPage:
         """Jobs for people, newest first. Never delays the other calls, however many jobs there are."""

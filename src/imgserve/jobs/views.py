@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from imgserve.jobs.config import Role
 from imgserve.jobs.model import EventType, JobStatus, OutboxKind, OutboxState, OutputStatus
 from imgserve.request import url
 from imgserve.request.destination import Destination
@@ -203,6 +204,20 @@ class JobList(msgspec.Struct, frozen=True):
 
 class OperatorJobList(JobList, frozen=True):
     jobs: tuple[OperatorJobView, ...]
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """A server process of the queue. ``running``: the jobs that it is at work on. ``is_alive``: it was seen within the
+    time of a lease; what it had to do is taken over otherwise.
+    """
+
+    name: str
+    role: Role
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    running: int
+    is_alive: bool
 
 
 class Preview(JobView, frozen=True, kw_only=True):

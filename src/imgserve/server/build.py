@@ -1,6 +1,8 @@
 """The composition root: builds the components of a server process from its settings. ``lifecycle`` starts them."""
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast
 
@@ -54,7 +56,10 @@ from imgserve.engine.runner import Runner
 from imgserve.engine.uploads import Uploads
 from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.imaging.pool import Pool
+from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Ended
+from imgserve.jobs.protocol import Queue
+from imgserve.jobs.sqlite import datadir
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request.classic.spelling import output_spelling
 from imgserve.request.encode import Format
@@ -82,7 +87,7 @@ CALLS = (
 
 class Components:
     def __init__(
-        self, settings: Settings, queue: SqliteQueue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
+        self, settings: Settings, queue: Queue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
     ) -> None:
         """``max_kept``: the most pictures in each store, however small they are."""
         self._settings = settings
@@ -94,7 +99,8 @@ class Components:
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials, files)
         most_bytes = settings.limits.source_bytes
         self.uploads = Uploads(queue, files, settings.uploads, settings.queue.quota, most_bytes, clock)
-        prefetched: Store[Fetch] = Store(PREFETCH_BYTES, max_kept)
+        # The attempt that would finish a download runs in another process, unless this one claims jobs too.
+        prefetched: Store[Fetch] = Store(PREFETCH_BYTES if settings.role == "all" else 0, max_kept)
         placeholders = Placeholders(self.pool, settings.placeholder)
         deliveries = Deliveries(queue, self.transfers, clock)
         self.named = NamedPictures()
@@ -138,14 +144,20 @@ class Components:
             owner.close()
 
     def for_clients(self, config: Config, keys: Keys, presets: Presets) -> App:
-        """The application of the TCP listener."""
+        """The application of the TCP listener. A runner has no calls for clients there."""
+        identify = partial(client, keys, self.protected)
+        probes: dict[tuple[str, str], App] = {
+            ("GET", "/health"): health_page(self.states, self.pool),
+            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.uploads, self.states)),
+        }
+        if self._settings.role == "runner":
+            return app.for_probes(config, identify, probes)
         rates = Rates(config.rate_per_minute, config.rate_burst)
         classic = Classic(self.intake, rates, self.refusals, presets)
         order = cast(tuple[Format, ...], config.negotiate)
         info = facts.Info(self.on_demand, self._most_picture_bytes)
         apps: dict[tuple[str, str], App] = {
-            ("GET", "/health"): health_page(self.states, self.pool),
-            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.uploads, self.states)),
+            **probes,
             ("POST", "/v1/render"): render.Render(self.on_demand, presets, order, self._most_picture_bytes),
             ("GET", "/v1/info"): info.get,
             ("POST", "/v1/info"): info.post,
@@ -153,7 +165,6 @@ class Components:
             **self._native(presets, rates),
             **description_apps(CALLS, table(config, self._upload)),
         }
-        identify = partial(client, keys, self.protected)
         return app.for_clients(config, self._upload, identify, classic, self.refusals, apps)
 
     def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
@@ -211,8 +222,26 @@ def upload_limits(limits: Limits, config: TransferConfig) -> Body:
     return Body(most_bytes, config.low_speed_time_s, lowest_bytes, UPLOAD_AT_MOST_S)
 
 
-async def open_queue(settings: Settings, clock: Clock) -> SqliteQueue:
+@contextlib.contextmanager
+def data_dir_held(settings: Settings) -> Iterator[None]:
+    """Hold the directory's lock: its control socket has one server. The engine of a queue file takes it itself.
+
+    Raises StorageFailing, also if another server holds it.
+    """
+    if not settings.queue_address.is_postgres:
+        yield
+        return
+    lock = datadir.lock(settings.data_dir)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+async def open_queue(settings: Settings, clock: Clock) -> Queue:
     """Raises StorageFailing."""
+    if settings.queue_address.is_postgres:
+        raise StorageFailing("this imgserve has no queue on PostgreSQL yet", "leave --queue out")
     return await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
 
 

@@ -71,7 +71,8 @@ def run(settings: Settings, endpoint: Endpoint) -> int:
     try:
         tracing.start(settings.tracing)
         _begin(settings)
-        loop.run_until_complete(_serve(settings, endpoint, descriptors.raise_limit(), ending))
+        with build.data_dir_held(settings):
+            loop.run_until_complete(_serve(settings, endpoint, descriptors.raise_limit(), ending))
     except asyncio.CancelledError:
         logs.event("stopped", detail="while it was starting")
     else:
@@ -112,13 +113,17 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
         host, port = endpoint.listener.getsockname()[:2]
         scheme = "https" if endpoint.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-        itself = Itself(address, str(settings.data_dir.absolute()), endpoint.started_as, settings.drain_s)
+        itself = Itself(
+            address, str(settings.data_dir.absolute()), endpoint.started_as, settings.drain_s, settings.role,
+            settings.queue_address.shown,
+        )  # fmt: skip
         _tune_memory()
         async with _operated(
             settings, components, itself, presets, ending
         ):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([endpoint.listener]))
-            components.runner.start()
+            if settings.role != "api":
+                components.runner.start()
             ending.on_signal = ending.stop.set
             endpoint.on_listening(address)
             await ending.until(serving)

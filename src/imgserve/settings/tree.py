@@ -21,10 +21,11 @@ from imgserve.engine.config import (
 )
 from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
+from imgserve.jobs.config import AddressConfig, Role
 from imgserve.jobs.config import Config as QueueConfig
 from imgserve.request.limits import Limits
 from imgserve.request.preset import Config as PresetConfig
-from imgserve.setting import Pause, Section, Setting, Text
+from imgserve.setting import Pause, Problem, Section, Setting, Text
 from imgserve.telemetry.config import LogFileConfig, LogsConfig, TracingConfig
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.config import CredentialConfig
@@ -57,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True):
     user: Annotated[Text, Setting(
         "user that a server started by root changes to once port, log and pid file are open", default="no change",
         metavar="NAME")] = ""
+    role: Annotated[Role, Setting(
+        "the work of this server, of several that share a queue: `api` takes jobs and answers for them, `runner` "
+        "carries them out", metavar="ROLE")] = "all"
     drain_s: Annotated[Pause, Setting("time that a stopping server gives running jobs to finish", "seconds")] = 30.0
     log_lines: Annotated[LogsConfig, Section("The server")] = LogsConfig()
     tracing: Annotated[TracingConfig, Section("The server")] = TracingConfig()
@@ -64,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True):
     transfer: Annotated[TransferConfig, Section("Transfers")] = TransferConfig()
     limits: Annotated[Limits, Section("Limits of pictures")] = Limits()
     pool: Annotated[PoolConfig, Section("Workers")] = PoolConfig()
+    queue_address: Annotated[AddressConfig, Section("The queue")] = AddressConfig()
     queue: Annotated[QueueConfig, Section("The queue")] = QueueConfig()
     intake: Annotated[IntakeConfig, Section("Jobs")] = IntakeConfig()
     attempt: Annotated[AttemptConfig, Section("Jobs")] = AttemptConfig()
@@ -82,3 +87,8 @@ class Settings(msgspec.Struct, frozen=True):
     boot_id: str | None = None
     test: TestSwitches | None = None
     # fmt: on
+
+    def problems(self) -> tuple[Problem, ...]:
+        if self.role == "all" or self.queue_address.is_postgres:
+            return ()
+        return (Problem("role", "expected all: only a queue on PostgreSQL is shared by several servers"),)

@@ -19,6 +19,7 @@ Name = Literal[
     "draining",
     "storage_failing",
     "disk_full",
+    "queue_not_durable",
     "root_unavailable",
     "placeholders_abandoned",
     "webhooks_abandoned",
@@ -43,7 +44,9 @@ class Kind(NamedTuple):
 KINDS: dict[Name, Kind] = {
     "draining": Kind("refusing", "the server is stopping", "post again once it is running again"),
     "storage_failing": Kind("refusing", "the queue cannot be written",
-        "repair the disk or the data directory; the detail names the cause"),
+        "repair the disk and the data directory, or the database; the detail names the cause"),
+    "queue_not_durable": Kind("warning", "accepted jobs may be lost when the database or its machine fails",
+        "the detail names the setting of PostgreSQL to change"),
     "disk_full": Kind("refusing", "the data directory's disk is (nearly) full", "free disk space; the server goes on"),
     "root_unavailable": Kind("warning", "the directory of a read_root or write_root is missing",
         "mount it or create it again; its jobs then go on by themselves"),

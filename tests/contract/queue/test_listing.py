@@ -1,7 +1,9 @@
 """What operators see of a queue: lists, pages, single jobs; never a secret."""
 
 import asyncio
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 
 import msgspec
 import pytest
@@ -307,3 +309,18 @@ async def test_a_superseded_job_names_the_newer_one(queue: Queue) -> None:
     assert (seen.status, [place.status for place in seen.outputs]) == ("superseded", ["superseded", "delivered"])
     assert seen.superseded_by == newer.id
     assert (await queue.job(last.id)).superseded_by is None
+
+
+async def test_the_server_that_works_for_the_queue(queue: Queue) -> None:
+    (first,) = await queue.nodes()
+    assert (first.name, first.role) == (f"{os.uname().nodename}:{os.getpid()}", "all")
+    assert (first.version, first.running, first.is_alive) == (version("imgserve"), 0, True)
+    assert first.started_at == first.seen_at == datetime.fromtimestamp(START, UTC)
+    await released(queue)
+    claim = await claimed(queue)
+    await queue.heartbeat((claim,), START + 5)
+    (node,) = await queue.nodes()
+    assert (node.running, node.seen_at - node.started_at) == (1, timedelta(seconds=5))
+    assert await queue.settle(ended(claim, "delivered"), START + 5)
+    (node,) = await queue.nodes()
+    assert node.running == 0

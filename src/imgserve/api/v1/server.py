@@ -5,12 +5,16 @@ and other tools.
 import asyncio
 import os
 import time
+from collections.abc import Awaitable
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from imgserve.api.control_socket import (
     Formats,
     LimitsView,
+    NodeView,
     QueueView,
     QuotaView,
     RoleView,
@@ -24,12 +28,15 @@ from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.openapi import Call
 from imgserve.imaging.abilities import abilities
 from imgserve.imaging.pool import Pool
+from imgserve.jobs.config import Role
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.protocol import Counts, OperatorQueue
 from imgserve.jobs.views import as_time
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
 from imgserve.telemetry.states import States, status_of
+
+T = TypeVar("T")
 
 QUEUE_TIMEOUT_S = 2.0
 CALL = Call(
@@ -43,12 +50,14 @@ CALL = Call(
 
 
 class Itself(NamedTuple):
-    """The values that only the daemon knows."""
+    """The values that only the daemon knows. ``queue_url`` is for people."""
 
     address: str
     data_dir: str
     started_as: StartedAs
     drain_s: float
+    role: Role
+    queue_url: str
 
 
 class Offer:
@@ -87,7 +96,9 @@ class State:
         self._started_at = time.monotonic()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        now, counts, itself = self._states.look(), await counts_in_time(self._queue), self._itself
+        now, itself = self._states.look(), self._itself
+        counts = await counts_in_time(self._queue)
+        nodes = None if counts is None else await _nodes_in_time(self._queue)
         info = self._offer.info(scope["principal"])
         view = ServerView(
             version=info.version,
@@ -106,6 +117,9 @@ class State:
             sandbox=self._pool.sandbox,
             started_as=itself.started_as,
             drain_s=itself.drain_s,
+            role=itself.role,
+            queue_url=itself.queue_url,
+            nodes=nodes,
         )
         await asgi.answer_json(send, view)
 
@@ -116,9 +130,18 @@ def _queue_view(counts: Counts) -> QueueView:
 
 
 async def counts_in_time(queue: OperatorQueue) -> Counts | None:
-    """None when the queue's disk fails, or hangs."""
+    """None when the queue's disk or database fails, or hangs."""
+    return await _in_time(queue.counts())
+
+
+async def _nodes_in_time(queue: OperatorQueue) -> tuple[NodeView, ...] | None:
+    nodes = await _in_time(queue.nodes())
+    return None if nodes is None else msgspec.convert(nodes, tuple[NodeView, ...], from_attributes=True)
+
+
+async def _in_time(reading: Awaitable[T]) -> T | None:
     try:
         async with asyncio.timeout(QUEUE_TIMEOUT_S):
-            return await queue.counts()
+            return await reading
     except (StorageFailing, TimeoutError):
         return None

@@ -1,7 +1,8 @@
 """Reads for people: lists of jobs, and single ones."""
 
+import os
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -14,7 +15,7 @@ from imgserve.jobs.sql import feed, search, uploads, webhooks
 from imgserve.jobs.sql.database import Reader, rows
 from imgserve.jobs.sql.queries import load
 from imgserve.jobs.sql.reading import read
-from imgserve.jobs.views import JobPage, JobQuery, OperatorJobView
+from imgserve.jobs.views import JobPage, JobQuery, NodeView, OperatorJobView, time_of
 
 SQL = load("listing")
 
@@ -72,11 +73,26 @@ class Listing:
     async def counts(self) -> Counts:
         return await self._run(lambda db: counts(db, self._wall_of))
 
+    async def nodes(self) -> tuple[NodeView, ...]:
+        return await self._run(lambda db: tuple(_node(row, self._wall_of) for row in rows(db, SQL["nodes"])))
+
 
 def counts(db: Reader, wall_of: WallOf) -> Counts:
     stored = Counts(*db.execute(SQL["counts"]).get)
     oldest_at, due_at = (None if at is None else wall_of(at) for at in (stored.oldest_at, stored.due_at))
     return msgspec.structs.replace(stored, oldest_at=oldest_at, due_at=due_at)
+
+
+def node_name() -> str:
+    return f"{os.uname().nodename}:{os.getpid()}"
+
+
+def _node(row: tuple[Any, ...], wall_of: WallOf) -> NodeView:
+    name, role, version, started_at, seen_at, running, is_alive = row
+    return NodeView(
+        name=name or node_name(), role=role, version=version, started_at=time_of(wall_of(started_at)),
+        seen_at=time_of(wall_of(seen_at)), running=running, is_alive=bool(is_alive),
+    )  # fmt: skip
 
 
 def _page(db: Reader, query: JobQuery, wall_of: WallOf) -> JobPage:

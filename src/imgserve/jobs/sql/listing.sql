@@ -32,3 +32,9 @@ SELECT ended_at IS NOT NULL FROM job WHERE id = ?
 -- The version of the last server, and by how many seconds the queue's time was ahead of its wall clock.
 -- name: last_server
 SELECT version, (SELECT coalesce(queue_s - wall_s, 0.0) FROM owner) FROM process ORDER BY epoch DESC LIMIT 1
+
+-- Without a name: the process that has the file is the one that reads it.
+-- name: nodes
+SELECT '', 'all', version, started_at, seen_at,
+    (SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'), 1
+    FROM process ORDER BY epoch DESC LIMIT 1

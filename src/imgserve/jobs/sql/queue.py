@@ -55,6 +55,7 @@ class SqlQueue(Generic[D]):
         self._wall_of = clock.wall_of if clock else float
         self._listing = Listing(snapshots, self._wall_of)
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
+        self.nodes = self._listing.nodes
         self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
         self.uploads, self.has_upload = self._listing.uploads, self._listing.has_upload
         self._on_end = on_end
