@@ -17,7 +17,10 @@ _PREFIXES = itertools.count()
 
 
 class Measured(NamedTuple):
-    """CPU is milliseconds a job; latencies are seconds from the post, one entry a job."""
+    """CPU is milliseconds a job; latencies are seconds from the post, one entry a job, in the order of results.
+
+    ``arrivals_s``: when each result came, since the load began.
+    """
 
     jobs: int
     seconds: float
@@ -27,6 +30,7 @@ class Measured(NamedTuple):
     fetches_per_job: float
     accepts_s: list[float]
     results_s: list[float]
+    arrivals_s: list[float]
 
     @property
     def per_second(self) -> float:
@@ -60,12 +64,21 @@ class Load:
         paths = (f"/{next(_PREFIXES)}/{number}.jpg" for number in range(jobs))
         accepts_s: list[float] = []
         results_s: list[float] = []
+        arrivals_s: list[float] = []
         gets = self._peers.gets
         harness, started = time.process_time(), time.monotonic()
         posting = asyncio.gather(
             *(
-                self._keep_posting(c, paths, accepts_s, results_s, has_placeholder=has_placeholder, pause_s=pause_s)
-                for c in connections
+                self._keep_posting(
+                    connection,
+                    paths,
+                    accepts_s,
+                    results_s,
+                    arrivals_s,
+                    has_placeholder=has_placeholder,
+                    pause_s=pause_s,
+                )
+                for connection in connections
             )
         )
         used = await processes.cpu_during(posting, self._pid)
@@ -83,6 +96,7 @@ class Load:
             fetches_per_job=(self._peers.gets - gets) / jobs,
             accepts_s=accepts_s,
             results_s=results_s,
+            arrivals_s=[arrived_at - started for arrived_at in arrivals_s],
         )
 
     async def _keep_posting(
@@ -91,6 +105,7 @@ class Load:
         paths: Iterator[str],
         accepts_s: list[float],
         results_s: list[float],
+        arrivals_s: list[float],
         *,
         has_placeholder: bool,
         pause_s: float,
@@ -104,7 +119,9 @@ class Load:
             accepts_s.append(time.monotonic() - posted_at)
             if not reply.is_accepted:
                 raise JobRefused(f"{reply.status} {reply.body.decode()}")
-            results_s.append(await asyncio.wait_for(arrival, _RESULT_TIMEOUT_S) - posted_at)
+            arrived_at = await asyncio.wait_for(arrival, _RESULT_TIMEOUT_S)
+            results_s.append(arrived_at - posted_at)
+            arrivals_s.append(arrived_at)
             del self._arrivals[path]
             if pause_s:
                 await asyncio.sleep(pause_s)

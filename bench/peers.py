@@ -15,7 +15,10 @@ Heard = Callable[[str], None]
 
 
 class Peers:
-    """Two listeners on loopback: ``source_port`` and ``sink_port``. ``on_final`` hears the path of each final."""
+    """Two listeners on loopback: ``source_port`` and ``sink_port``. ``on_final`` hears the path of each final.
+
+    ``source_s``: how long each GET waits for its answer.
+    """
 
     def __init__(self, source: bytes, on_final: Heard | None = None) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(source)}\r\n\r\n"
@@ -24,6 +27,7 @@ class Peers:
         self.sizes: dict[str, int] = {}
         self.finals: set[str] = set()
         self.gets = 0
+        self.source_s = 0.0
         self.source_port = 0
         self.sink_port = 0
         self._servers: list[asyncio.Server] = []
@@ -68,7 +72,7 @@ class _Peer(asyncio.Protocol):
         name = path.decode()
         if method == b"GET":
             self._peers.gets += 1
-            self._transport.write(self._peers.picture)
+            self._send_picture()
         elif method == b"PUT":
             self._peers.sizes[name] = length
             self._transport.write(_CREATED)
@@ -78,6 +82,14 @@ class _Peer(asyncio.Protocol):
             size = self._peers.sizes.get(name)
             known = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
             self._transport.write(_MISSING if size is None else known)
+
+    def _send_picture(self) -> None:
+        assert self._transport is not None
+        if self._peers.source_s:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._peers.source_s, self._transport.write, self._peers.picture)
+        else:
+            self._transport.write(self._peers.picture)
 
     def _final(self, name: str) -> None:
         self._peers.finals.add(name)
