@@ -209,7 +209,7 @@ def test_elsewhere_is_no_page_and_only_a_principal_is_told(server: Server) -> No
 def test_the_values_of_the_table() -> None:
     """By default. The other tests here ask whether the server keeps to the table, and this one what is in it."""
     rows = {(row.method, row.path): row for row in table(Config())}
-    openly = [("GET", "/health"), ("GET", "/v1/openapi.json"), ("GET", "/v1/docs")]
+    openly = [("GET", "/health"), ("GET", "/health/live"), ("GET", "/v1/openapi.json"), ("GET", "/v1/docs")]
     assert [route for route, row in rows.items() if row.right == "open"] == openly
     assert {row.path.split("/")[2] for row in rows.values() if row.right == "local"} == {"refusals"}
     bodies = {route: row.body for route, row in rows.items() if row.body is not None}

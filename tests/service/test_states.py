@@ -60,6 +60,7 @@ def test_too_little_room_is_told_everywhere(tmp_path: Path) -> None:
         assert server.log.count("state_entered state=disk_full") == 1
         health = get(server.url + "/health")[1]
         assert str(tmp_path) not in health, "it is open to all"
+        assert get(server.url + "/health/live") == (204, ""), "a restart would not help"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")

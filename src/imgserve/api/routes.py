@@ -43,6 +43,7 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("POST", "/", "key", job, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/", "key", None, STRICT, has_cors=True),
         Route("GET", "/health", "open", None, STRICT, has_cors=True),
+        Route("GET", "/health/live", "open", None, STRICT),
         Route("GET", "/metrics", "key", None, STRICT, has_cors=True),
         Route("POST", "/v1/render", "key", upload, STRICT, has_cors=True),
         Route("GET", "/v1/info", "key", None, STRICT, has_cors=True),

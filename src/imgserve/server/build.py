@@ -13,7 +13,7 @@ from imgserve.api.auth import Keys, client
 from imgserve.api.classic import Classic
 from imgserve.api.config import Config
 from imgserve.api.control_socket import QuotaView
-from imgserve.api.health import health_page
+from imgserve.api.health import health_page, live_page
 from imgserve.api.http.asgi import App
 from imgserve.api.http.body import Body
 from imgserve.api.metrics import metrics_page
@@ -148,6 +148,7 @@ class Components:
         identify = partial(client, keys, self.protected)
         probes: dict[tuple[str, str], App] = {
             ("GET", "/health"): health_page(self.states, self.pool),
+            ("GET", "/health/live"): live_page,
             ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.uploads, self.states)),
         }
         if self._settings.role == "runner":
