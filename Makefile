@@ -160,6 +160,7 @@ fuzz: chaos-fuzz
 docs: .venv/.test
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python -m tests.support.chart --write
 	@$(BIN)/pytest tests/unit/test_docs.py
 
 # Run it with the newest Python that is supported: what only newer ones need carries a marker in the .in files.
