@@ -11,7 +11,7 @@ import contextlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from imgserve.engine.config import UploadConfig
 from imgserve.engine.intake import Draining
@@ -24,7 +24,7 @@ from imgserve.request.principal import Principal
 from imgserve.request.source import Source
 from imgserve.telemetry import logs
 from imgserve.telemetry.stage import stage
-from imgserve.transfer.protocols.uploaded import Uploaded, Written
+from imgserve.transfer.uploads import NextChunk, UploadStore, Written
 
 # So long a picture may be kept after its job's end. A look takes the queue's thread 0.5 ms with 10,000 files.
 TIDY_EVERY_S = 1.0
@@ -52,14 +52,14 @@ class Uploads:
     def __init__(
         self,
         queue: UploadQueue,
-        files: Uploaded,
+        store: UploadStore,
         config: UploadConfig,
         fraction: float,
         most_bytes: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
-        self._files = files
+        self._store = store
         self._config = config
         self._fraction = fraction
         self._most_bytes = most_bytes
@@ -77,10 +77,10 @@ class Uploads:
         """Take over the files that the last server left. Raises StorageFailing, UploadNotStored."""
         for upload in await self._queue.uploads():
             self._count(upload.id, upload.principal, upload.size_bytes)
-        orphans = await self._files.ids() - self._sizes.keys()
+        orphans = await self._store.orphans(frozenset(self._sizes))
         if orphans:
             logs.event("uploads_dropped", files=len(orphans), detail="no stored job has them")
-            await self._files.remove(*orphans)
+            await self._store.remove(*orphans)
 
     async def run(self) -> None:
         """Delete files, each soon after its job's end."""
@@ -96,13 +96,13 @@ class Uploads:
         self,
         source: Source,
         principal: Principal,
-        next_chunk: Callable[[], Awaitable[bytes]],
+        next_chunk: NextChunk,
         most_bytes: int | None = None,
     ) -> AsyncIterator[Source]:
         """``source`` once its bytes are a file, which outlives the block if a stored job has it by then.
 
         ``most_bytes``: its length, or more. Raises UploadQuotaFull, UploadsFull, Draining, StorageFailing, the faults
-        of ``Uploaded.receive``.
+        of ``UploadStore.receive``.
         """
         upload_id = uuid.uuid4().hex
         most_bytes = self._most_bytes if most_bytes is None else min(most_bytes, self._most_bytes)
@@ -124,7 +124,7 @@ class Uploads:
             finally:
                 is_kept = is_kept or await self._is_kept(upload_id)
                 if not is_kept:
-                    await self._files.remove(upload_id)
+                    await self._store.remove(upload_id)
         finally:
             if not is_kept:
                 self._forget(upload_id)
@@ -140,13 +140,13 @@ class Uploads:
         """The size of all files, and the room that is reserved."""
         return self._bytes_of.total()
 
-    async def _receive(self, upload_id: str, next_chunk: Callable[[], Awaitable[bytes]]) -> Written:
-        """Raises Draining, the faults of ``Uploaded.receive``."""
+    async def _receive(self, upload_id: str, next_chunk: NextChunk) -> Written:
+        """Raises Draining, the faults of ``UploadStore.receive``."""
         try:
             async with asyncio.timeout(0 if self._is_ending else None) as receiving:
                 self._receiving.add(receiving)
                 try:
-                    return await self._files.receive(upload_id, next_chunk)
+                    return await self._store.receive(upload_id, next_chunk)
                 finally:
                     self._receiving.discard(receiving)
         except TimeoutError:
@@ -196,11 +196,11 @@ class Uploads:
         """Raises StorageFailing, UploadNotStored."""
         for upload_id in frozenset(self._unsure):
             if not await self._queue.has_upload(upload_id):
-                await self._files.remove(upload_id)
+                await self._store.remove(upload_id)
                 self._forget(upload_id)
             self._unsure.discard(upload_id)
         while self._sizes and (released := await self._queue.release_uploads(self._clock())):
-            await self._files.remove(*released)
+            await self._store.remove(*released)
             for upload_id in released:
                 self._forget(upload_id)
 

@@ -95,10 +95,11 @@ class Components:
         self._clock = clock
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         credentials = Credentials(settings.credentials, is_shared)
-        files = Uploaded(settings.data_dir / UPLOADS)
-        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials, files)
+        self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials)
+        store = Uploaded(settings.data_dir / UPLOADS)
+        self.transfers.read_uploads_of(store)
         most_bytes = settings.limits.source_bytes
-        self.uploads = Uploads(queue, files, settings.uploads, settings.queue.quota, most_bytes, clock)
+        self.uploads = Uploads(queue, store, settings.uploads, settings.queue.quota, most_bytes, clock)
         # The attempt that would finish a download runs in another process, unless this one claims jobs too.
         prefetched: Store[Fetch] = Store(PREFETCH_BYTES if settings.role == "all" else 0, max_kept)
         placeholders = Placeholders(self.pool, settings.placeholder)

@@ -41,7 +41,7 @@ from imgserve.transfer.protocols.ftp import Ftp
 from imgserve.transfer.protocols.http import Http
 from imgserve.transfer.protocols.s3 import S3
 from imgserve.transfer.protocols.upload import Forms
-from imgserve.transfer.protocols.uploaded import Uploaded
+from imgserve.transfer.uploads import UploadStore
 from imgserve.transfer.write import Delivery, Write
 
 __all__ = ["Delivery", "Fetch", "Transfers", "Write"]
@@ -51,7 +51,7 @@ class Transfers:
     """All transfers of one server, in one event loop.
 
     ``read_page`` reads upload pages; without it no form is delivered to. ``slots`` are the exchanges that run and wait,
-    ``budget`` is the memory for sources. ``uploads`` are the files of sources that came with their requests.
+    ``budget`` is the memory for sources. ``read_uploads_of`` tells where sources are that came with their requests.
     """
 
     def __init__(
@@ -60,7 +60,6 @@ class Transfers:
         limits: Limits,
         read_page: ReadPage = no_reader,
         credentials: Credentials | None = None,
-        uploads: Uploaded | None = None,
     ) -> None:
         """Raises ValueError or OSError where ``config.problems`` finds one."""
         self.credentials = Credentials() if credentials is None else credentials
@@ -72,21 +71,22 @@ class Transfers:
         self.slots = self._client.slots
         http, ftp = Http(self._client, self.credentials), Ftp(self._client)
         self.files = Files(config.read_roots, config.write_roots)
-        self._s3 = S3(config, self.slots, self.credentials)
-        self._readers: dict[SourceKind, Files | Ftp | Http | S3 | Uploaded] = {
-            "file": self.files, "ftp": ftp, "http": http, "s3": self._s3,
+        self.s3 = S3(config, self.slots, self.credentials)
+        self._readers: dict[SourceKind, Files | Ftp | Http | S3 | UploadStore] = {
+            "file": self.files, "ftp": ftp, "http": http, "s3": self.s3,
         }  # fmt: skip
-        if uploads is not None:
-            self._readers["upload"] = uploads
         self._writers: dict[DestinationKind, Files | Ftp | Http | Forms | S3] = {
             "file": self.files,
             "ftp": ftp,
             "put": http,
             "form": Forms(self._client, read_page, self.credentials),
-            "s3": self._s3,
+            "s3": self.s3,
         }
         self.budget = Limiter(config.memory_bytes)
         self._fetches: dict[asyncio.Task[None], Fetch] = {}
+
+    def read_uploads_of(self, store: UploadStore) -> None:
+        self._readers["upload"] = store
 
     def check_source(self, source: Source) -> None:
         """Check the text of the URL: port, literal address, root. A bucket's server is the settings' own.
@@ -136,7 +136,7 @@ class Transfers:
         if source.is_upload:
             return False
         if SCHEMES[source.scheme].has_bucket and protocol_of(destination.url).has_bucket:
-            return self._s3.real_key(source, principal) == self._s3.real_key(destination, principal)
+            return self.s3.real_key(source, principal) == self.s3.real_key(destination, principal)
         if source.host or destination.host:
             return destination.writing.is_repeatable and source_key(source) == destination.key
         return await self.files.is_same_file(source, destination)
@@ -149,7 +149,7 @@ class Transfers:
         if not destination.host:
             return msgspec.structs.replace(destination, key=await self.files.real_key(destination))
         if protocol_of(destination.url).has_bucket:
-            return msgspec.structs.replace(destination, key=self._s3.real_key(destination, principal))
+            return msgspec.structs.replace(destination, key=self.s3.real_key(destination, principal))
         return destination
 
     def with_public_url(self, destination: Destination, principal: str) -> Destination:
@@ -225,7 +225,7 @@ class Transfers:
 
         For destinations where files are marked. Raises DeliveryFailed, CredentialNotAllowed.
         """
-        current = await self._s3.look(destination, write)
+        current = await self.s3.look(destination, write)
         return current is not None and not current.is_makeshift
 
     async def fingerprint_of(self, destination: Destination, write: Write) -> Fingerprint | None:

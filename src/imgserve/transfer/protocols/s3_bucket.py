@@ -106,9 +106,10 @@ class Bucket:
         return etag
 
     async def _put(self, key: str, blob: Blob, metadata: Mapping[str, str], mode: "PutMode") -> str:
+        data = blob.mapped() if blob.size else b""  # no memory can be mapped for no bytes
         try:
             answer = await obstore.put_async(
-                self._store, key, blob.mapped(), attributes=dict(metadata), mode=mode, use_multipart=False
+                self._store, key, data, attributes=dict(metadata), mode=mode, use_multipart=False
             )
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError, exceptions.NotModifiedError):
             raise NotAsExpected from None

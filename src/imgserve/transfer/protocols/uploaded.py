@@ -10,13 +10,11 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
-
-import msgspec
 
 from imgserve import descriptors, failpoint
 from imgserve.errors import cause_of
@@ -24,6 +22,7 @@ from imgserve.request.source import Source, upload_id_of
 from imgserve.transfer.faults import SourceLost, SourceUnavailable, UploadNotStored
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols import copying
+from imgserve.transfer.uploads import NextChunk, Written
 
 T = TypeVar("T")
 
@@ -36,13 +35,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Written(msgspec.Struct, frozen=True):
-    """A file that is complete and synced, with its directory entry. ``sha256`` has 32 bytes."""
-
-    size_bytes: int
-    sha256: bytes
-
-
 class Uploaded:
     """The files in ``directory``, which is made when the first one comes."""
 
@@ -50,8 +42,9 @@ class Uploaded:
         self._directory = directory
         self._pool = ThreadPoolExecutor(_THREADS, "imgserve-upload")
 
-    async def receive(self, upload_id: str, next_chunk: Callable[[], Awaitable[bytes]]) -> Written:
-        """Write the chunks, until one is empty, to a new file. Leaves none when it fails.
+    async def receive(self, upload_id: str, next_chunk: NextChunk) -> Written:
+        """Write the chunks, until one is empty, to a new file, synced with its directory entry. Leaves none when it
+        fails.
 
         Raises UploadNotStored, OutOfDescriptors, and as ``next_chunk`` does.
         """
@@ -95,10 +88,10 @@ class Uploaded:
         with _storing():
             await self._run(unlink)
 
-    async def ids(self) -> frozenset[str]:
-        """Of all files, whole or not. Raises UploadNotStored."""
+    async def orphans(self, known: frozenset[str]) -> frozenset[str]:
+        """Ids of files, whole or not, that are not ``known``. Raises UploadNotStored."""
         with _storing():
-            return await self._run(self._ids)
+            return await self._run(self._ids) - known
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)
