@@ -16,6 +16,7 @@ from imgserve.jobs.model import Accepted
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request.principal import Principal
 from imgserve.request.source import Source, sent_source, upload_id_of
+from imgserve.transfer.faults import UploadNotStored
 from imgserve.transfer.protocols.uploaded import Uploaded
 from tests.support.queues import START, new_job, output
 
@@ -44,6 +45,9 @@ class House:
         self.uploads = Uploads(self.queue, self.files, config, 0.5, 1000, lambda: self._now)
         await self.uploads.start()
         return self.uploads
+
+    def pass_time(self, seconds: float) -> None:
+        self._now += seconds
 
     async def close(self) -> None:
         await self.queue.aclose()
@@ -162,3 +166,35 @@ async def test_the_disk_keeps_room_for_the_queue(house: House) -> None:
     with pytest.raises(DiskFull):
         await kept(house, uploads)
     assert house.names == set()
+
+
+async def test_two_servers_of_one_queue_share_quota_and_pictures(house: House) -> None:
+    uploads = await house.open(UploadConfig(quota_bytes=250, max_bytes=299))
+    second = Uploads(house.queue, house.files, UploadConfig(quota_bytes=250, max_bytes=299), 0.5, 1000, lambda: START)
+    async with uploads.received(sent_source("a"), SHOP, chunks(PICTURE), 100) as source:
+        first = await house.store(source)
+    await kept(house, second)
+    with pytest.raises(UploadQuotaFull):
+        await kept(house, second)
+    with pytest.raises(UploadsFull):
+        await kept(house, uploads, OTHER)
+    await house.queue.cancel(first.id, START)
+    await kept(house, second, OTHER)
+    assert upload_id_of(source) not in house.names
+
+
+async def test_a_picture_that_cannot_be_deleted_now_is_deleted_later(house: House) -> None:
+    uploads = await house.open(UploadConfig(quota_bytes=199))
+    first = await kept(house, uploads)
+    [name] = house.names
+    (house.directory / name).unlink()
+    (house.directory / name).mkdir()
+    await house.queue.cancel(first.id, START)
+    with pytest.raises(UploadNotStored):
+        await kept(house, uploads)
+    house.pass_time(59)
+    with pytest.raises(UploadQuotaFull):
+        await kept(house, uploads)
+    (house.directory / name).rmdir()
+    house.pass_time(2)
+    await kept(house, uploads)

@@ -14,7 +14,6 @@ import msgspec
 
 from imgserve.api.http.asgi import App, Receive, Scope, Send, answer
 from imgserve.api.v1.server import counts_in_time
-from imgserve.engine.uploads import Uploads
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import OperatorQueue
 from imgserve.telemetry import logs, metrics
@@ -24,11 +23,10 @@ from imgserve.transfer.dispatch import Transfers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, uploads: Uploads, states: States) -> App:
+def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> App:
     async def scrape(_scope: Scope, _receive: Receive, send: Send) -> None:
         _set_pool(pool)
         _set_transfers(transfers)
-        metrics.UPLOAD_BYTES.set(uploads.kept_bytes)
         metrics.LOG_EVENTS_LOST.set(logs.lost())
         names = {state.name for state in states.look()}
         metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))
@@ -65,6 +63,7 @@ async def _set_queue(queue: OperatorQueue) -> None:
         metrics.PLACEHOLDERS_LEFT.labels(state).set(counts.get(state, math.nan))
     metrics.WEBHOOKS.labels("pending").set(counts.get("webhooks", math.nan))
     metrics.WEBHOOKS.labels("abandoned").set(counts.get("webhooks_abandoned", math.nan))
+    metrics.UPLOAD_BYTES.set(counts.get("upload_bytes", math.nan))
     metrics.QUEUE_OLDEST_SECONDS.set(math.nan if seen is None else _age_s(seen.oldest_at))
     metrics.QUEUE_DELAY_SECONDS.set(math.nan if seen is None else _age_s(seen.due_at))
 

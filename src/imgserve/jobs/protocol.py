@@ -88,7 +88,7 @@ class Pruned(msgspec.Struct, frozen=True):
 class Counts(msgspec.Struct, frozen=True):
     """Open jobs and outputs. ``pending``, ``abandoned`` and ``unreadable``: placeholders of failed jobs, still at
     their destinations. The rows of unreadable ones cannot be read well enough to replace them. ``webhooks`` are
-    still to be sent.
+    still to be sent. ``upload_bytes`` are those of uploaded pictures, and of room reserved for them.
 
     ``oldest_at``: arrival of the oldest open job, those aside that wait for their time; ``due_at``: when the next job
     to be claimed fell due; both by the wall clock.
@@ -104,6 +104,7 @@ class Counts(msgspec.Struct, frozen=True):
     unreadable: int = 0
     webhooks: int = 0
     webhooks_abandoned: int = 0
+    upload_bytes: int = 0
 
     @property
     def waiting(self) -> int:
@@ -137,7 +138,8 @@ class IntakeQueue(PlaceholderMemory, Protocol):
         refused, else after KEY_MEMORY_S, whatever becomes of the job.
 
         Raises QueueFull and QuotaFull, whose ``retry_after_s`` is the time until a tenth of the queue or of the
-        principal's quota will be free, IdempotencyKeyReused, IdempotentJobGone and StorageFailing.
+        principal's quota will be free, IdempotencyKeyReused, IdempotentJobGone, SourceGone (an upload that was not
+        reserved, or was dropped) and StorageFailing.
         """
 
     async def binding_of(self, principal: str, key: str, now: float) -> Bound | None:
@@ -218,31 +220,53 @@ class OutboxQueue(Protocol):
 
 
 class KeptUpload(NamedTuple):
-    """An uploaded picture that a job needs, or may need."""
+    """An uploaded picture, or the room for one that comes."""
 
     id: str
     principal: str
     size_bytes: int
 
 
+class UploadBytes(NamedTuple):
+    """The size of the uploads of all servers of the queue, with reserved room."""
+
+    of_principal: int
+    total: int
+
+
 class UploadQueue(Protocol):
-    """For uploads: the pictures that came with their requests, each in a file of its id. ``enqueue`` stores the row of
-    a job whose source is one.
+    """For uploads: the pictures that came with their requests, each of an id. Its row is there before its first byte
+    comes, and until its last one is deleted. A job whose source is one keeps it.
     """
 
     def check_disk(self, size_bytes: int) -> None:
         """Raise StorageFailing if so many more bytes would leave too little room in the data directory."""
 
     async def uploads(self) -> tuple[KeptUpload, ...]:
-        """All of them."""
+        """All that jobs keep."""
 
-    async def has_upload(self, upload_id: str) -> bool:
-        """Whether a job needs it, or may need it."""
+    async def upload_bytes(self, principal: str) -> UploadBytes: ...
+
+    async def reserve_upload(self, upload: KeptUpload, now: float) -> None:
+        """Reserve room for an hour, in which a job has to come and keep it."""
+
+    def resize_upload(self, upload_id: str, size_bytes: int) -> None:
+        """Note that the picture is there, and its size. Never waits."""
+
+    async def drop_upload(self, upload_id: str, now: float) -> bool:
+        """No job can have it from now on, and the caller deletes it; False when a job keeps it."""
 
     async def release_uploads(self, now: float) -> tuple[str, ...]:
-        """Forget those whose jobs have succeeded, been cancelled, superseded, refused or deleted, or failed a day ago;
-        their ids, for their files to be deleted.
+        """The ids of some that no job can have from now on, for the caller to delete: those whose jobs have succeeded,
+        been cancelled, superseded, refused or deleted, or failed a day ago; those that came without a job; those that
+        were to be deleted a minute ago, and are not forgotten yet.
         """
+
+    async def forget_uploads(self, upload_ids: Iterable[str]) -> None:
+        """Their pictures are deleted. Those that a job keeps stay."""
+
+    async def wait_for_uploads(self, timeout_s: float) -> None:
+        """Return when one may be released, at the latest after ``timeout_s``."""
 
 
 class DeliveryQueue(Protocol):

@@ -150,7 +150,7 @@ class Components:
         probes: dict[tuple[str, str], App] = {
             ("GET", "/health"): health_page(self.states, self.pool),
             ("GET", "/health/live"): live_page,
-            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.uploads, self.states)),
+            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.states)),
         }
         if self._settings.role == "runner":
             return app.for_probes(config, identify, probes)

@@ -31,7 +31,7 @@ ADOPT_ENDED_S = 600.0
 
 
 def enqueue(db: Database, job: NewJob, epoch: int, config: Config, now: float) -> Accepted | Answer:
-    """Raises QueueFull, QuotaFull, IdempotencyKeyReused, IdempotentJobGone."""
+    """Raises QueueFull, QuotaFull, IdempotencyKeyReused, IdempotentJobGone, SourceGone."""
     db.lock_keys(output.placement.destination.key for output in job.outputs)
     earlier = bound_job(db, job, now) or _twin(db, job, epoch, now)
     answer = None if earlier is None else _adopt(db, *earlier, epoch)
@@ -48,7 +48,7 @@ def enqueue(db: Database, job: NewJob, epoch: int, config: Config, now: float) -
          job.not_before, encode_metadata(job.metadata), encode_webhook(job.webhook)),
     ).get  # fmt: skip
     bind(db, job, now)
-    uploads.add(db, number, job, now)
+    uploads.add(db, number, job)
     db.backlog.add((job.principal, job.priority))
     outputs = tuple(_add_output(db, number, job.principal, output, due_at) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")

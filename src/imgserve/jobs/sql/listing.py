@@ -9,7 +9,7 @@ import msgspec
 from imgserve.jobs.event_views import EventPage, EventQuery, WebhookDelivery
 from imgserve.jobs.faults import NoSuchJob, no_such_job
 from imgserve.jobs.model import KEY_MEMORY_S, Bound
-from imgserve.jobs.protocol import Counts, KeptUpload
+from imgserve.jobs.protocol import Counts, KeptUpload, UploadBytes
 from imgserve.jobs.shown import WallOf
 from imgserve.jobs.sql import feed, search, uploads, webhooks
 from imgserve.jobs.sql.database import Reader, rows
@@ -63,8 +63,8 @@ class Listing:
     async def uploads(self) -> tuple[KeptUpload, ...]:
         return await self._run(uploads.kept)
 
-    async def has_upload(self, upload_id: str) -> bool:
-        return await self._run(lambda db: uploads.is_kept(db, upload_id))
+    async def upload_bytes(self, principal: str) -> UploadBytes:
+        return await self._run(lambda db: uploads.size(db, principal))
 
     async def has_ended(self, job_id: str) -> bool:
         """True also when there is no such job."""

@@ -12,7 +12,8 @@ SELECT open - queued - running, queued, running,
     (SELECT min(run_at) FROM job INDEXED BY job_due WHERE status = 'queued'),
     (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'unreadable'),
     (SELECT count(*) FROM outbox INDEXED BY outbox_due WHERE state = 'pending' AND kind = 'webhook'),
-    (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'webhook')
+    (SELECT count(*) FROM outbox INDEXED BY outbox_abandoned WHERE state = 'abandoned' AND kind = 'webhook'),
+    (SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM upload)
     FROM jobs
 
 -- name: find

@@ -5,7 +5,7 @@ The transactions stand in modules of their own (``admission``, ``attempts``, ``o
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from imgserve.clock import Clock
@@ -26,7 +26,7 @@ from imgserve.jobs.model import (
     SentMessage,
     Settlement,
 )
-from imgserve.jobs.protocol import ANY_HOST, Busy, Denied, Granted, HostRoom, OutboxWork, Pruned, Work
+from imgserve.jobs.protocol import ANY_HOST, Busy, Denied, Granted, HostRoom, KeptUpload, OutboxWork, Pruned, Work
 from imgserve.jobs.sql import admission, attempts, destinations, operator, outbox, placeholders, uploads
 from imgserve.jobs.sql import prune as pruning
 from imgserve.jobs.sql.backlog import Backlog
@@ -57,7 +57,7 @@ class SqlQueue(Generic[D]):
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
         self.nodes = self._listing.nodes
         self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
-        self.uploads, self.has_upload = self._listing.uploads, self._listing.has_upload
+        self.uploads, self.upload_bytes = self._listing.uploads, self._listing.upload_bytes
         self._on_end = on_end
         self._abandoned = self._webhooks_abandoned = 0
         self._end_rate = EndRate(0.0)  # anew when the database is taken over
@@ -150,8 +150,24 @@ class SqlQueue(Generic[D]):
             error.retry_after_s = self._end_rate.retry_after_refusal_s(error, self._config, now)
             raise
 
+    async def reserve_upload(self, upload: KeptUpload, now: float) -> None:
+        # Lost with the power, it leaves a file without a row, which the next start deletes.
+        await self._committer.run(lambda db: uploads.reserve(db, upload, now), survives_power_loss=False)
+
+    def resize_upload(self, upload_id: str, size_bytes: int) -> None:
+        self._committer.run_later(lambda db: uploads.resize(db, upload_id, size_bytes))
+
+    async def drop_upload(self, upload_id: str, now: float) -> bool:
+        return await self._committer.run(lambda db: uploads.drop(db, upload_id, now), survives_power_loss=False)
+
     async def release_uploads(self, now: float) -> tuple[str, ...]:
-        return await self._committer.run(lambda db: uploads.release(db, now))
+        return await self._repairing(lambda: self._committer.run(lambda db: uploads.release(db, now)))
+
+    async def forget_uploads(self, upload_ids: Iterable[str]) -> None:
+        await self._committer.run(lambda db: uploads.forget(db, upload_ids), survives_power_loss=False)
+
+    async def wait_for_uploads(self, timeout_s: float) -> None:
+        await self._wakeups.until(self._wakeups.uploads, timeout_s)
 
     async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
         def transaction(db: D) -> list[str]:

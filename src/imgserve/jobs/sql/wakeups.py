@@ -15,6 +15,7 @@ class Wakeups:
         self.is_work_waiting = False
         self.work = asyncio.Event()  # a job may be due
         self.outbox = asyncio.Event()  # an entry may be due
+        self.uploads = asyncio.Event()  # a picture may be needed no more
         self._freed: dict[str, asyncio.Future[None]] = {}
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
 
@@ -45,10 +46,11 @@ class Wakeups:
             await asyncio.wait([self._freed[key]], timeout=timeout_s)
 
     async def until(self, event: asyncio.Event, timeout_s: float) -> None:
-        """Return when ``work`` or ``outbox`` is set, at the latest after ``timeout_s``."""
+        """Return when the event, one of ours, is set, at the latest after ``timeout_s``."""
         await until_set(event, timeout_s)
 
     def ended(self, job_id: str) -> None:
+        self.uploads.set()
         for waiter in self._awaited.pop(job_id, ()):
             if not waiter.done():
                 waiter.set_result(None)

@@ -52,6 +52,7 @@ def take_over(db: Connection, start: float | Clock, config: Config, placeholders
         _register(db, epoch, now)
         db.execute(SQL["skip_events"], (SKIPPED_EVENTS,))
         _requeue(db, epoch, config, now)
+        db.execute(SQL["forget_uploads"])
         heads.watch(db)
         adoptable = frozenset(digest for (digest,) in rows(db, SQL["adoptable"]))
         lanes: dict[Lane, int] = {(row[0], row[1]): row[2] for row in rows(db, SQL["open_by_lane"])}

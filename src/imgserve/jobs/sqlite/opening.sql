@@ -50,3 +50,7 @@ SELECT principal, priority, count(*) FROM job INDEXED BY job_open WHERE ended_at
 
 -- name: adoptable
 SELECT digest FROM job INDEXED BY job_unanswered WHERE is_answered = 0
+
+-- Pictures that the last server was receiving or deleting: their files go, as those that no row names.
+-- name: forget_uploads
+DELETE FROM upload WHERE state <> 'kept'

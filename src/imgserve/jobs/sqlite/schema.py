@@ -11,7 +11,7 @@ import apsw
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.sql.database import rows
 
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 OWN_DIRECTORY = "move the file away, or give this server its own --data-dir"
 UNRELEASED = f"start the version that wrote it, so that its jobs end; or {OWN_DIRECTORY}"
 

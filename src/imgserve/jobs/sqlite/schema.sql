@@ -118,14 +118,16 @@ CREATE TABLE webhook_try (
 ) STRICT;
 CREATE INDEX webhook_try_of_entry ON webhook_try (entry, number);
 
--- A source that came with its job, in a file of the data directory.
+-- A source that came with its job, or comes with it now. Its picture is kept elsewhere.
 CREATE TABLE upload (
     id         TEXT    PRIMARY KEY,
-    job        INTEGER REFERENCES job (number) ON DELETE SET NULL, -- NULL: the job has gone, and the file may go
+    job        INTEGER REFERENCES job (number) ON DELETE SET NULL, -- NULL: none yet, or none any more
     principal  TEXT    NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    sha256     BLOB    NOT NULL,
-    created_at REAL    NOT NULL
+    size_bytes INTEGER NOT NULL,                -- reserved, until the picture is there
+    sha256     BLOB    NOT NULL,                -- empty without a job
+    created_at REAL    NOT NULL,
+    state      TEXT    NOT NULL DEFAULT 'kept', -- coming, kept (for its job), going (to be deleted)
+    due_at     REAL                             -- coming, going: when any server may delete it
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX upload_of_job ON upload (job);
 CREATE INDEX upload_of_principal ON upload (principal, size_bytes);

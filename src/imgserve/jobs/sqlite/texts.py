@@ -18,7 +18,7 @@ def repair(db: apsw.Connection) -> int:
     """The number of repaired jobs."""
     db.create_scalar_function("is_text", lambda *values: _is_text(*values), 1)
     db.create_scalar_function("as_text", lambda *values: as_text(*values), 1)
-    for table in ("repair_owner", "drop_destinations", "repair_entries"):
+    for table in ("repair_owner", "drop_destinations", "repair_entries", "drop_uploads", "repair_uploads"):
         db.execute(SQL[table])
     damaged = rows(db, SQL["damaged"])
     for row in damaged:

@@ -9,6 +9,14 @@ UPDATE outbox SET kind = iif(message_id IS NULL, 'error_image', 'webhook'),
     message_id = iif(is_text(CAST(message_id AS BLOB)), message_id, 'msg_' || lower(hex(CAST(message_id AS BLOB))))
     WHERE state = 'pending' AND NOT (is_text(CAST(kind AS BLOB)) AND is_text(CAST(message_id AS BLOB)))
 
+-- Its job's source, whose id is another one now, fails as lost.
+-- name: drop_uploads
+DELETE FROM upload WHERE NOT is_text(CAST(id AS BLOB))
+
+-- name: repair_uploads
+UPDATE upload SET principal = as_text(CAST(principal AS BLOB)), state = iif(is_text(CAST(state AS BLOB)), state, 'kept')
+    WHERE NOT is_text(CAST(principal || state AS BLOB))
+
 -- The jobs that are open or have a pending entry; all others are only listed.
 -- name: damaged
 WITH looked_at AS (SELECT number FROM job WHERE ended_at IS NULL
