@@ -126,7 +126,9 @@ CREATE TABLE upload (
     principal  text   NOT NULL,
     size_bytes bigint NOT NULL,
     sha256     bytea  NOT NULL,
-    created_at double precision NOT NULL
+    created_at double precision NOT NULL,
+    state      text   NOT NULL DEFAULT 'kept',
+    due_at     double precision
 );
 CREATE INDEX upload_of_job ON upload (job);
 CREATE INDEX upload_of_principal ON upload (principal, size_bytes);
