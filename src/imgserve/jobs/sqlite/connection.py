@@ -72,9 +72,6 @@ def connect(path: Path) -> Connection:
         "auto_vacuum=INCREMENTAL",
         "journal_mode=WAL",
         "foreign_keys=ON",
-        # A checkpoint writes each page once, however often it has changed: at a quarter of the checkpoints that 1,000
-        # pages would make, a commit takes a tenth less CPU. The log grows to 16 MB.
-        "wal_autocheckpoint=4000",
         "journal_size_limit=16777216",
         "temp_store=MEMORY",
     ):
