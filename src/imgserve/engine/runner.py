@@ -62,9 +62,11 @@ class Runner:
         self._loops: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
-    def start(self) -> None:
-        for loop in (self._claim_forever, self._outbox.run, self._prune):
+    def start(self, *, has_work: bool = True) -> None:
+        """``has_work`` False: claim nothing, which others that share the queue do."""
+        for loop in (self._claim_forever, self._outbox.run) if has_work else ():
             self._keep(loop)
+        self._keep(self._prune)
         self._keep(self._beat, "heartbeat_failed")
 
     async def stop(self, patience_s: float) -> None:

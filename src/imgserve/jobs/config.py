@@ -42,8 +42,10 @@ class AddressConfig(msgspec.Struct, frozen=True):
         if not self.is_postgres:
             given = [name for name in ("password", "direct") if getattr(self, name)]
             return tuple(Problem(name, "expected only beside a queue on PostgreSQL") for name in given)
+        from imgserve.jobs.postgres import libpq  # it loads psycopg, which no other queue needs
+
         urls = {"url": self.url, "direct": self.direct}
-        faults = [(name, queue_url.fault_of(url)) for name, url in urls.items() if url]
+        faults = [(name, queue_url.fault_of(url) or libpq.fault_of(url)) for name, url in urls.items() if url]
         if self.password and any(map(queue_url.has_password, urls.values())):
             faults.append(("password", "expected only one password, and the URL has one"))
         return tuple(Problem(name, fault) for name, fault in faults if fault)

@@ -1,6 +1,6 @@
 """The URL of a queue on PostgreSQL as a text, in libpq's form
 (https://www.postgresql.org/docs/current/libpq-connect.html, Connection URIs). For the settings, and for all that shows
-it to people.
+it to people. ``postgres.libpq`` knows the options.
 """
 
 import re

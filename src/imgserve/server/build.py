@@ -56,7 +56,6 @@ from imgserve.engine.runner import Runner
 from imgserve.engine.uploads import Uploads
 from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.imaging.pool import Pool
-from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Ended
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite import datadir
@@ -243,7 +242,12 @@ def data_dir_held(settings: Settings) -> Iterator[None]:
 async def open_queue(settings: Settings, clock: Clock) -> Queue:
     """Raises StorageFailing."""
     if settings.queue_address.is_postgres:
-        raise StorageFailing("this imgserve has no queue on PostgreSQL yet", "leave --queue out")
+        from imgserve.jobs.postgres.address import Address
+        from imgserve.jobs.postgres.queue import PostgresQueue  # it loads psycopg, which no other queue needs
+
+        place = settings.queue_address
+        address = Address(place.url, place.direct, place.password.text if place.password else "")
+        return await PostgresQueue.open(address, settings.queue, clock, _count_end, settings.role)
     return await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
 
 

@@ -122,8 +122,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
             settings, components, itself, presets, ending
         ):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([endpoint.listener]))
-            if settings.role != "api":
-                components.runner.start()
+            components.runner.start(has_work=settings.role != "api")
             ending.on_signal = ending.stop.set
             endpoint.on_listening(address)
             await ending.until(serving)

@@ -60,13 +60,19 @@ def test_beside_a_file_nothing_of_a_database(tmp_path: Path) -> None:
         "postgres", "mysql://me:s3cret@db.test/jobs", "host=db.test password=s3cret",
         "postgresql://me:s3 cret@db.test/jobs",
         "postgresql://me:s3@cret@db.test/jobs", "postgresql://me:s3/cret@db.test/jobs",
-        "postgresql://db.test/jobs?p%61ssword=s3cret",
+        "postgresql://db.test/jobs?p%61ssword=s3cret", "postgresql://me:s3cret%zz@db.test/jobs",
+        "postgresql://me@db.test/jobs?s3cret",
     ],
 )  # fmt: skip
 def test_no_address_and_nothing_of_it_is_repeated(url: str) -> None:
     (fault,) = faults("--queue", url)
     assert fault.startswith("--queue: expected ")
     assert "cret" not in fault
+
+
+def test_an_option_that_libpq_does_not_have() -> None:
+    (fault,) = faults("--queue", f"{PLAIN}?sslmod=require")
+    assert fault == "--queue: libpq has no option 'sslmod' (did you mean sslmode?)"
 
 
 @pytest.mark.parametrize(

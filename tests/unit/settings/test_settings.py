@@ -24,7 +24,7 @@ TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/transfer/test
 KEYS = "service/test_keys.py"
 CROWDED = "hostile/test_crowded.py"
 QUEUE, KEEPING = "contract/queue/test_config.py", "engines/sqlite/test_storage.py"
-QUEUE_URL = "unit/settings/test_queue_url.py"
+QUEUE_URL, NODES = "unit/settings/test_queue_url.py", "service/test_nodes.py"
 # Which test shows what a setting changes; that its value arrives is shown below for all of them.
 SHOWN_BY = {
     "host": (DAEMON, "test_restart_starts_what_does_not_run"),
@@ -41,8 +41,8 @@ SHOWN_BY = {
     "log_format": ("unit/telemetry/test_logs.py", "test_a_line_of_json"),
     "log_level": ("service/test_seeing.py", "test_debug_tells_more_and_warning_less"),
     "otel_endpoint": ("service/test_tracing.py", "test_a_job_is_one_trace_from_its_callers_span_on"),
-    "role": (QUEUE_URL, "test_only_a_shared_queue_has_roles"),
-    "queue": (QUEUE_URL, "test_a_url_arrives_with_its_password_and_without_is_shown"),
+    "role": (NODES, "test_one_takes_the_job_and_another_carries_it_out"),
+    "queue": (NODES, "test_one_takes_the_job_and_another_carries_it_out"),
     "queue_password_file": (QUEUE_URL, "test_the_password_comes_from_a_file_or_a_variable"),
     "queue_password_env": (QUEUE_URL, "test_the_password_comes_from_a_file_or_a_variable"),
     "queue_direct": (QUEUE_URL, "test_a_url_arrives_with_its_password_and_without_is_shown"),

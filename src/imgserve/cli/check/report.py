@@ -48,6 +48,10 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
     yield from asyncio.run(workers.look(pool))
     if settings is not None:
         yield from storage.look(settings)
+        if settings.queue_address.is_postgres:
+            from imgserve.cli.check import database  # it loads psycopg, which no other queue needs
+
+            yield from database.look(settings)
         yield from files.look(settings)
         yield from exposure.look(settings)
         yield from machine.limits(settings)

@@ -33,9 +33,11 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield from tried("data_dir", lambda: _directory(settings), user)
     if not os.path.isdir(place):  # noqa: PTH112 - Path.is_dir raises
         return
-    yield from tried("file system", lambda: _file_system(place), user)
-    yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), user)
-    yield from tried("fsync", lambda: _sync(place), user)
+    has_jobs = not settings.queue_address.is_postgres
+    if has_jobs:
+        yield from tried("file system", lambda: _file_system(place), user)
+        yield from tried("disk", lambda: _disk(place, settings.queue.min_free_disk_bytes), user)
+        yield from tried("fsync", lambda: _sync(place), user)
     is_served = True
     try:
         server = owner.look(place)
@@ -43,7 +45,8 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield from _server(place, server)
     except NotAllowed as error:
         yield unknown("server", error.detail, user)
-    yield from tried("queue file", lambda: _queue(place, is_served=is_served), user)
+    if has_jobs:
+        yield from tried("queue file", lambda: _queue(place, is_served=is_served), user)
 
 
 def _directory(settings: Settings) -> Iterator[Finding]:
@@ -59,7 +62,8 @@ def _directory(settings: Settings) -> Iterator[Finding]:
         yield fault("data_dir", f"{place} is no directory", "remove it, or name another with --data-dir")
     elif os.access(above, os.W_OK | os.X_OK):
         yield ok("data_dir", f"{place} will be made by the first start")
-        yield from _file_system(above)
+        if not settings.queue_address.is_postgres:
+            yield from _file_system(above)
     else:
         detail = f"{place} is not there, and {above} does not let it be made"
         yield fault("data_dir", detail, "make it, or name another")
@@ -154,9 +158,14 @@ def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
         return
     yield _queue_file(queue)
     if queue.counts is not None:
-        yield _waiting(queue.counts, time.time(), is_served=is_served)
-        yield _outbox(queue.counts)
-        yield _webhooks(queue.counts)
+        yield from jobs(queue.counts, is_served=is_served)
+
+
+def jobs(counts: Counts, *, is_served: bool) -> Iterator[Finding]:
+    """Those that a queue has, and what it still has to send. ``is_served``: a server works for it."""
+    yield _waiting(counts, time.time(), is_served=is_served)
+    yield _outbox(counts)
+    yield _webhooks(counts)
 
 
 def _queue_file(queue: Inspected) -> Finding:

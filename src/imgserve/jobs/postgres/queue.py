@@ -4,21 +4,23 @@ A server process is a node of it: it takes jobs in, runs them, or both.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from imgserve.clock import Clock
 from imgserve.jobs.config import Config
 from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.model import Claim, Ended
-from imgserve.jobs.postgres import nodes, takeover
+from imgserve.jobs.postgres import durability, nodes, takeover
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.commits import Commits
 from imgserve.jobs.postgres.connection import Connection
+from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.schema import migrate
 from imgserve.jobs.postgres.snapshots import DatabaseSnapshots
 from imgserve.jobs.sql import feed
 from imgserve.jobs.sql.queue import SqlQueue
 from imgserve.jobs.sql.wakeups import Wakeups
+from imgserve.telemetry.states import State
 
 
 class PostgresQueue(SqlQueue[Connection]):
@@ -31,6 +33,7 @@ class PostgresQueue(SqlQueue[Connection]):
         self._snapshots = DatabaseSnapshots(address)
         super().__init__(self._commits, self._snapshots, config, on_end, clock, Wakeups())
         self._role = role
+        self._durability: Durability | None = None
 
     @classmethod
     async def open(
@@ -65,10 +68,16 @@ class PostgresQueue(SqlQueue[Connection]):
                 takeover.resume(db, now)
             db.backlog.adoptable = takeover.adoptable(db)
             db.count_backlog()
+            self._durability = durability.read(db)
             self._taken_over(db, nodes.queue_id(db), epoch, now)
 
         await self._committer.open(prepare)
         self._committer.run_later(self._count_abandoned)
+
+    def states(self) -> Iterator[State]:
+        yield from super().states()
+        if self._durability is not None and self._durability.weakness:
+            yield State("queue_not_durable", self._durability.weakness, durability.REMEDY)
 
     async def newest_event(self) -> int:
         return await self._snapshots.run_numbered(feed.newest)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -73,8 +73,9 @@ class Listing:
     async def counts(self) -> Counts:
         return await self._run(lambda db: counts(db, self._wall_of))
 
-    async def nodes(self) -> tuple[NodeView, ...]:
-        return await self._run(lambda db: tuple(_node(row, self._wall_of) for row in rows(db, SQL["nodes"])))
+    async def nodes(self, since: float) -> tuple[NodeView, ...]:
+        """Those that were seen since then are alive."""
+        return await self._run(lambda db: nodes(db, since, self._wall_of))
 
 
 def counts(db: Reader, wall_of: WallOf) -> Counts:
@@ -87,11 +88,13 @@ def node_name() -> str:
     return f"{os.uname().nodename}:{os.getpid()}"
 
 
-def _node(row: tuple[Any, ...], wall_of: WallOf) -> NodeView:
-    name, role, version, started_at, seen_at, running, is_alive = row
-    return NodeView(
-        name=name or node_name(), role=role, version=version, started_at=time_of(wall_of(started_at)),
-        seen_at=time_of(wall_of(seen_at)), running=running, is_alive=bool(is_alive),
+def nodes(db: Reader, since: float, wall_of: WallOf) -> tuple[NodeView, ...]:
+    return tuple(
+        NodeView(
+            name=name or node_name(), role=role, version=version, started_at=time_of(wall_of(started_at)),
+            seen_at=time_of(wall_of(seen_at)), running=running, is_alive=seen_at >= since,
+        )
+        for name, role, version, started_at, seen_at, running in rows(db, SQL["nodes"])
     )  # fmt: skip
 
 

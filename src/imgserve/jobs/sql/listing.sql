@@ -37,5 +37,5 @@ SELECT version, (SELECT coalesce(queue_s - wall_s, 0.0) FROM owner) FROM process
 -- Without a name: the process that has the file is the one that reads it.
 -- name: nodes
 SELECT '', 'all', version, started_at, seen_at,
-    (SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running'), 1
+    (SELECT count(*) FROM job INDEXED BY job_leased WHERE status = 'running')
     FROM process ORDER BY epoch DESC LIMIT 1

@@ -36,6 +36,7 @@ from imgserve.jobs.sql.end_rate import EndRate
 from imgserve.jobs.sql.listing import Listing, Snapshots
 from imgserve.jobs.sql.wakeups import Wakeups
 from imgserve.jobs.sql.watches import EventWatch, Watches
+from imgserve.jobs.views import NodeView
 from imgserve.telemetry.states import Name, State
 
 T = TypeVar("T")
@@ -55,7 +56,6 @@ class SqlQueue(Generic[D]):
         self._wall_of = clock.wall_of if clock else float
         self._listing = Listing(snapshots, self._wall_of)
         self.counts, self.page, self.job = self._listing.counts, self._listing.page, self._listing.job
-        self.nodes = self._listing.nodes
         self.binding_of, self.webhook_log = self._listing.binding_of, self._listing.webhook_log
         self.uploads, self.upload_bytes = self._listing.uploads, self._listing.upload_bytes
         self._on_end = on_end
@@ -307,6 +307,9 @@ class SqlQueue(Generic[D]):
 
     async def events_after(self, query: EventQuery, now: float) -> EventPage:
         return await self._listing.events_after(query, now)
+
+    async def nodes(self) -> tuple[NodeView, ...]:
+        return await self._listing.nodes(0.0 if self._clock is None else self._clock() - self._config.lease_s)
 
     async def prune(self, now: float) -> Pruned:
         # Lost with the power, they are deleted again.
