@@ -152,6 +152,12 @@ def stalled(tmp_path: Path) -> Iterator[tuple[Daemon, bytes]]:
         )  # fmt: skip
 
 
+def test_a_server_with_a_queue_file_loads_nothing_of_postgresql(world: World) -> None:
+    loaded = Path(f"/proc/{world.server.pid}/maps").read_text()
+    assert "apsw" in loaded
+    assert "psycopg" not in loaded
+
+
 def test_the_servers_that_share_the_queue(world: World) -> None:
     (node,) = ask(world.server.data_dir, "GET", "/v1/server").body["nodes"]
     assert node["name"] == f"{os.uname().nodename}:{world.server.pid}"

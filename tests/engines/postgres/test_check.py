@@ -8,11 +8,12 @@ import pytest
 from imgserve.cli.check import database
 from imgserve.cli.check.finding import State
 from imgserve.clock import Clock
-from imgserve.jobs.config import Config
+from imgserve.jobs.config import AddressConfig, Config
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.inspect import Contents, Inspected, Server
 from imgserve.jobs.postgres.queue import PostgresQueue
+from imgserve.setting import Secret
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.queues import released
 from tests.unit.settings.test_settings import loaded
@@ -46,6 +47,13 @@ def test_what_does_not_answer_is_a_fault_without_its_password(postgres: Postgres
     there = postgres.url(postgres.database(), "other")
     assert said("--queue", there)["database"][0] == "fault"
     assert said("--queue", there, "--queue-password-file", str(tmp_path / "password"))["database"][0] == "ok"
+
+
+def test_a_password_that_this_user_may_not_read(postgres: Postgres) -> None:
+    url = postgres.url(postgres.database(), "other")
+    address = AddressConfig(url, Secret("", "/root/password"))
+    (finding,) = database.look(msgspec.structs.replace(loaded(), queue_address=address))
+    assert (finding.about, finding.state) == ("database", "unknown")
 
 
 def test_a_password_in_the_url_is_told(postgres: Postgres) -> None:

@@ -380,3 +380,11 @@ def test_who_can_read_a_secret(house: Path, mode: int, states: list[str]) -> Non
     settings = with_credential(house, 'for = ["https://h.test/"]')
     (house / "token").chmod(mode)
     assert [state for state, _ in said(files.look, settings, "credential.cdn")] == states
+
+
+def test_a_data_directory_without_the_queue_may_be_lost(house: Path) -> None:
+    """Memory is good enough for a control socket."""
+    there = settings_in(house, "--queue", "postgresql://db.test/jobs")
+    assert [one.about for one in storage.look(there)] == ["data_dir", "server"]
+    (house / "data").rmdir()
+    assert [one.about for one in storage.look(there)] == ["data_dir"]
