@@ -1,8 +1,9 @@
 """Where the queue's database is, and how it is reached."""
 
 import msgspec
-import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from imgserve.jobs.queue_url import shown
 
 # Seconds until a machine that is gone counts as gone: the kernel's probes of an idle connection, and its patience with
 # bytes that nobody confirms.
@@ -40,13 +41,3 @@ class Address(msgspec.Struct, frozen=True):
         if self.password:
             usual["password"] = self.password
         return make_conninfo("", **(usual | given))
-
-
-def shown(url: str) -> str:
-    """Hosts and name of the database, without anything secret."""
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return "postgresql://"
-    hosts = str(given.get("host") or given.get("hostaddr") or "")
-    return f"postgresql://{hosts}/{given.get('dbname') or ''}"

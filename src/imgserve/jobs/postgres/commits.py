@@ -11,9 +11,10 @@ import psycopg
 
 from imgserve.errors import ImgserveError
 from imgserve.jobs.faults import StorageFailing
-from imgserve.jobs.postgres.address import Address, shown
+from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.breakage import CONFLICTS, storage_failing
 from imgserve.jobs.postgres.connection import Connection
+from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.committer import HalfDone
 
 Transaction = Callable[[Connection], object]

@@ -8,13 +8,14 @@ import psycopg
 
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.postgres import durability
-from imgserve.jobs.postgres.address import Address, shown
+from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.breakage import storage_failing
 from imgserve.jobs.postgres.connection import LOCKS, ReadConnection
 from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.schema import SCHEMA_VERSION
 from imgserve.jobs.postgres.schema import SQL as MIGRATING
 from imgserve.jobs.protocol import Counts
+from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql import listing
 from imgserve.jobs.sql.queries import load
 from imgserve.jobs.views import NodeView

@@ -1,0 +1,62 @@
+"""The ways to the queue's database that libpq knows, and a pooler: on each a job goes from intake to its end."""
+
+from pathlib import Path
+
+import pytest
+
+from imgserve.jobs.config import Config
+from imgserve.jobs.faults import StorageFailing
+from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.queue import PostgresQueue
+from imgserve.jobs.views import JobQuery
+from tests.support.pgbouncer import PgBouncer
+from tests.support.postgres import PASSWORD, Postgres, free_port
+from tests.support.queues import START, claimed, ended, released
+
+
+@pytest.fixture
+def name(postgres: Postgres) -> str:
+    return postgres.database()
+
+
+async def works(*addresses: Address) -> None:
+    """One node takes the job in, the last one carries it out, and each answers for it."""
+    nodes = [await PostgresQueue.open(address, Config(), START) for address in addresses]
+    entry = await released(nodes[0])
+    claim = await claimed(nodes[-1])
+    assert await nodes[-1].settle(ended(claim, "delivered"), START)
+    for node in nodes:
+        job, *_ = (await node.page(JobQuery())).jobs
+        assert (job.number, job.status) == (entry.number, "succeeded")
+        await node.aclose()
+
+
+async def test_the_first_of_several_hosts_that_answers(postgres: Postgres, name: str) -> None:
+    await works(Address(f"postgresql://imgserve@127.0.0.1:{free_port()},127.0.0.1:{postgres.port}/{name}"))
+
+
+async def test_a_socket(postgres: Postgres, name: str) -> None:
+    await works(Address(f"postgresql://imgserve@/{name}?host={postgres.directory}&port={postgres.port}"))
+
+
+async def test_a_service_file(postgres: Postgres, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["[pictures]", "host=127.0.0.1", f"port={postgres.port}", f"dbname={name}", "user=other"]
+    (tmp_path / "services").write_text("\n".join([*lines, f"password={PASSWORD}"]))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    await works(Address("postgresql://?service=pictures"))
+
+
+async def test_a_password_file(postgres: Postgres, name: str, tmp_path: Path) -> None:
+    held = tmp_path / "passwords"
+    held.touch(0o600)
+    held.write_text(f"127.0.0.1:*:{name}:other:{PASSWORD}\n")
+    await works(Address(f"{postgres.url(name, 'other')}?passfile={held}"))
+    await works(Address(postgres.url(name, "other"), password=PASSWORD))
+    with pytest.raises(StorageFailing, match="password"):
+        await works(Address(postgres.url(name, "other")))
+
+
+async def test_nodes_share_a_pooler_that_keeps_no_session(postgres: Postgres, name: str) -> None:
+    with PgBouncer(postgres, pool_size=2) as pooler:
+        address = Address(pooler.url(name), direct=postgres.url(name))
+        await works(address, address)
