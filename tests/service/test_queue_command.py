@@ -1,4 +1,4 @@
-"""``imgserve queue compact`` as an operator uses it: on a stopped server's directory, and on one that runs."""
+"""``imgserve queue`` as an operator uses it: on a stopped server's directory, and on one that runs."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 from imgserve.cli.main import main
 from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.queue import FILE_NAME
+from tests.service.conftest import put_pictures
 from tests.support.daemon import LOOPBACK, Daemon
+from tests.support.operating import Operator
+from tests.support.postgres import PASSWORD, Postgres
 
 
 def test_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +30,33 @@ def test_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(r"the queue file had 5\.\d MB, and has 0\.\d MB now\n", capsys.readouterr().out)
         server.start()
         assert server.stop() == 0
+
+
+def test_move(tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
+    put_pictures(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "password").write_text(PASSWORD)
+    roots = ("--read-root", str(tmp_path / "in"), "--write-root", str(tmp_path / "out"))
+    place = ("--queue", postgres.url(postgres.database(), "other"), "--queue-password-file", str(tmp_path / "password"))
+    words = ["queue", "move", "--data-dir", str(tmp_path / "data")]
+    with Daemon(tmp_path / "data", *LOOPBACK, *roots) as server:
+        reply = server.post(
+            {
+                "operationType": "resize", "srcURL": f"file://{tmp_path}/in/Ex.png",
+                "dstURL": f"file://{tmp_path}/out/a.png", "args": {"width": 20},
+            }
+        )  # fmt: skip
+        job_id = reply.headers["x-imgserve-job"]
+        Operator(server).until(job_id, "succeeded")
+        assert main([*words, *place]) == 1
+        assert "belongs to another running imgserve" in capsys.readouterr().err
+        server.stop()
+    assert main(words) == 2
+    assert "--queue names it" in capsys.readouterr().err
+    assert main([*words, *place]) == 0
+    told = capsys.readouterr().out
+    assert told.endswith(f"{place[1]} has the jobs of {tmp_path}/data now: 1, all rows compared\n")
+    assert main([*words, *place]) == 0
+    assert "has the jobs of" in capsys.readouterr().out
+    arrived = postgres.execute("SELECT id, status FROM imgserve.job", place[1].rpartition("/")[2])
+    assert arrived == [(job_id, "succeeded")]

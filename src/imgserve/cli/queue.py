@@ -1,4 +1,4 @@
-"""``imgserve queue compact``: an operator's work on the queue file of a server that is stopped."""
+"""``imgserve queue``: an operator's work on the queue file of a server that is stopped."""
 
 import argparse
 
@@ -12,6 +12,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     compacter = actions.add_parser("compact", help=about)
     output.add_place(compacter)
     compacter.set_defaults(run=_compact)
+    about = "move the jobs of the queue file into the PostgreSQL database of --queue; run it again when it was cut off"
+    mover = actions.add_parser("move", help=about)
+    load.add_flags(mover, ("config", "data_dir", "queue", "queue_password_file", "queue_direct"))
+    mover.set_defaults(run=_move)
 
 
 def _compact(flags: argparse.Namespace) -> int:
@@ -24,4 +28,23 @@ def _compact(flags: argparse.Namespace) -> int:
         return output.FAILED
     before, after = (f"{size_bytes / 1e6:,.1f} MB" for size_bytes in (sizes.before, sizes.after))
     output.say(f"{data_dir}: the queue file had {before}, and has {after} now")
+    return output.DONE
+
+
+def _move(flags: argparse.Namespace) -> int:
+    settings = load.load(flags)
+    place = settings.queue_address
+    if not place.is_postgres:
+        output.complain("there is no database to move the jobs into; --queue names it")
+        return output.USAGE
+    from imgserve.clock import Clock
+    from imgserve.jobs.move import move
+    from imgserve.jobs.postgres.address import Address
+
+    address = Address(place.url, place.direct, place.password.text if place.password else "")
+    moved = move(settings.data_dir, address, settings.queue, Clock(), output.say)
+    if not moved.is_new:
+        output.say(f"{place.shown} has the jobs of {settings.data_dir} already")
+        return output.DONE
+    output.say(f"{place.shown} has the jobs of {settings.data_dir} now: {moved.rows['job']:,}, all rows compared")
     return output.DONE

@@ -21,7 +21,7 @@ def migrate(db: Connection) -> None:
     if not db.execute(SQL["has_tables"]).get:
         db.execute(SQL["create_schema"])
         db.execute(SQL["use"]).fetchone()
-        for statement in _script("schema.sql"):
+        for statement in script("schema.sql"):
             db.execute(statement)
         db.execute(SQL["add_owner"], (secrets.token_hex(4), SCHEMA_VERSION))
         return
@@ -34,12 +34,12 @@ def migrate(db: Connection) -> None:
             "start the newer version of imgserve",
         )
     for step in range(schema + 1, SCHEMA_VERSION + 1):
-        for statement in _script(f"schema_{step}.sql"):
+        for statement in script(f"schema_{step}.sql"):
             db.execute(statement)
         db.execute(SQL["set_version"], (step,))
 
 
-def _script(name: str) -> list[str]:
+def script(name: str) -> list[str]:
     """Its statements; a prepared statement is one alone."""
     text = (resources.files("imgserve.jobs.postgres") / name).read_text()
     lines = (line.partition("--")[0].rstrip() for line in text.splitlines())
