@@ -277,6 +277,15 @@ def test_values_reach_the_manifests() -> None:
     assert before != after, "a changed setting would not reach the pods"
 
 
+@needs_helm
+def test_the_values_on_the_page_are_the_charts() -> None:
+    [text] = re.findall(r"```yaml\n(image:.*?)```", (ROOT / "docs/howto/scale-out.md").read_text(), re.DOTALL)
+    found = objects(rendered(yaml.safe_load(text)).manifests)
+    egress = found["NetworkPolicy", "imgserve-runner"]["spec"]["egress"]
+    assert {"ipBlock": {"cidr": "192.168.1.10/32"}} in [peer for rule in egress for peer in rule["to"]]
+    assert tomllib.loads(found["ConfigMap", "imgserve"]["data"]["imgserve.toml"]).keys() <= BY_NAME.keys()
+
+
 def services() -> Iterator[tuple[str, Object]]:
     found = yaml.safe_load(COMPOSE.read_text())["services"]
     yield from ((role, found[role]) for role in ROLES)
