@@ -3,14 +3,13 @@ those that are about libcurl's sockets and timers over asyncio's own too.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
 import uvloop
 
 from imgserve.jobs.protocol import Queue
-from tests.support.postgres import Postgres
 from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import House
 from tests.support.sqlite import SqliteHouse
@@ -28,13 +27,6 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if item.path.parent.name == "transfer":
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """Without fsync: nothing here ends it."""
-    with Postgres({"fsync": "off"}) as server:
-        yield server
 
 
 @pytest.fixture(params=ENGINES)

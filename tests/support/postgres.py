@@ -4,8 +4,10 @@ PostgreSQL does not run as root, so root drops to the user ``postgres``, and to 
 ends the server with the process that started it. Databases belong to the role ``imgserve``, which has no other right.
 """
 
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -80,8 +82,11 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    """Below those that the kernel gives to clients, which could take it before the server does, or while it is away."""
+    while True:
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+            return int(free.getsockname()[1])
 
 
 def plain_user(at_our_end: str = "INT") -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from imgserve.clock import STEP_S, Clock
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.postgres import arriving
-from imgserve.jobs.postgres.address import Address, shown
+from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.arriving import ArrivingQueue, Progress
+from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sqlite import leaving
 from imgserve.jobs.sqlite.leaving import LeavingQueue
 from imgserve.jobs.sqlite.queue import FILE_NAME

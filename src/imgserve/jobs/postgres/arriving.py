@@ -13,9 +13,10 @@ import psycopg
 
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.postgres import nodes, schema
-from imgserve.jobs.postgres.address import Address, shown
+from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.breakage import storage_failing
 from imgserve.jobs.postgres.connection import ReadConnection
+from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.queries import load
 

@@ -12,6 +12,7 @@ from psycopg.types.numeric import FloatBinaryDumper, Int8BinaryDumper
 
 from imgserve.jobs.lanes import Lane, Turns
 from imgserve.jobs.model import Ended
+from imgserve.jobs.postgres import strays
 from imgserve.jobs.postgres.backlog import SharedBacklog
 from imgserve.jobs.postgres.dialect import translated
 from imgserve.jobs.shown import WallOf
@@ -115,6 +116,9 @@ class Connection(ReadConnection, Database):
 
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         """Heads are read from the index of due jobs itself."""
+
+    def write_ended_late(self, number: int, token: int, now: float, /) -> None:
+        strays.ended(self, number, token, now)
 
     def lock_order(self, number: int, /) -> None:
         self.execute(LOCKS["order"], (number,))

@@ -144,6 +144,18 @@ CREATE TABLE destination (
 CREATE INDEX destination_held ON destination (holder) WHERE holder IS NOT NULL;
 CREATE INDEX destination_of_node ON destination (epoch) WHERE holder IS NOT NULL;
 
+-- Writes of nodes that counted as dead. The node may only have been stopped: when it goes on, the write goes on too.
+CREATE TABLE stray (
+    key   text   COLLATE "C" NOT NULL,
+    job   bigint NOT NULL,
+    token bigint NOT NULL,
+    kind  text   NOT NULL,
+    epoch bigint NOT NULL,
+    at    double precision NOT NULL,
+    PRIMARY KEY (job, token, key)
+);
+CREATE INDEX stray_of_node ON stray (epoch);
+
 -- Rows are added without numbers. A reader numbers those that it sees (``numbering``), so a number that is seen has
 -- none below it that comes later, however long a commit takes.
 CREATE TABLE event (

@@ -6,7 +6,7 @@ Any node does, in one transaction; docs/guarantees.md says when a node counts as
 from collections.abc import Sequence
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.postgres import backlog, nodes
+from imgserve.jobs.postgres import backlog, nodes, strays
 from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.sql import events
 from imgserve.jobs.sql.database import rows
@@ -30,6 +30,7 @@ def take_over(db: Connection, epochs: Sequence[int], config: Config, now: float)
         db.lock_order(number)
     for write in rows(db, SQL["unfinished_writes"], (dead,)):
         overtake_older(db, Writer(*write), is_taken=False)
+    strays.add(db, dead, now)
     db.execute(SQL["forget_destinations"], (now,))
     db.execute(SQL["quieten_destinations"], (dead, quiet_until))
     db.execute(SQL["requeue_running"], (dead,))

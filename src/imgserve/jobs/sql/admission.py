@@ -1,7 +1,5 @@
 """Transactions of intake: a job comes in, is activated or refused. Each function is one transaction."""
 
-from typing import Any
-
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
 from imgserve.jobs.protocol import Granted
@@ -86,9 +84,12 @@ def _adopt(db: Database, number: int, job_id: str, epoch: int) -> Answer | None:
 def activate(db: Database, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
     """The keys that are free now. A job that is to wait takes its place in the order when it is claimed."""
     db.lock_order(number)
-    row: tuple[Any, ...] | None = db.execute(SQL["activate"], (now, number)).fetchone()
-    has_older, is_open, is_activated = (True, False, True) if row is None else row
+    row: tuple[int, int, int] | None = db.execute(SQL["activate"], (now, number)).fetchone()
     keys = _note(db, number, placeholders)
+    if row is None:  # another server has taken the job over
+        db.write_ended_late(number, 0, now)
+        return keys
+    has_older, is_open, is_activated = row
     events.add(db, [*_placeholder_events(number, placeholders, now), (number, None, now, "job.accepted", "")])
     if has_older and is_activated:
         supersede_older(db, number, now)
@@ -109,6 +110,9 @@ def refuse(
     """The keys that are free now."""
     db.lock_order(number)
     keys = _note(db, number, placeholders)
+    if db.execute(SQL["is_accepting"], (number,)).get is None:  # another server has taken the job over
+        db.write_ended_late(number, 0, now)
+        return keys
     unbind(db, number)
     if any(result.state in ("written", "unknown") for result in placeholders):
         db.execute(SQL["forget_webhook"], (number,))  # the reply is told of the refusal

@@ -26,6 +26,9 @@ UPDATE job SET is_activated = CASE WHEN coalesce(not_before, 0) <= ?1 THEN 1 ELS
     WHERE output.job = number AND older.job < number),
     EXISTS (SELECT 1 FROM output WHERE output.job = number AND output.status IN ('queued', 'placeholder')), is_activated
 
+-- name: is_accepting
+SELECT 1 FROM job WHERE number = ? AND status = 'accepting'
+
 -- name: forget_webhook
 UPDATE job SET webhook = NULL WHERE number = ?
 

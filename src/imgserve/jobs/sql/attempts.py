@@ -134,6 +134,7 @@ def settle(db: Database, settlement: Settlement, config: Config, now: float) -> 
     db.lock_order(settlement.number)
     claimed = free(db, settlement.number, settlement.token)
     if not claimed.states:
+        db.write_ended_late(settlement.number, settlement.token, now)
         return Settled(False, claimed.keys)
     _note_results(db, settlement, claimed, config, now)
     job = fold(claimed.states.values())

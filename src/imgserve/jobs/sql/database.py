@@ -70,6 +70,9 @@ class Database(Reader, Protocol):
     def lock_keys(self, keys: Iterable[str], /) -> None:
         """The same, of these destinations."""
 
+    def write_ended_late(self, number: int, token: int, now: float, /) -> None:
+        """A writer has lost its claim, and its writes have ended all the same."""
+
     def lock_job(self, number: int, /) -> None:
         """Keep others, until the commit, from ending this job."""
 

@@ -92,6 +92,8 @@ def settle(db: Database, entry: OutboxEntry, outcome: OutboxOutcome, now: float,
     if OUTBOX[entry.kind].holds_destination:  # a message's token may be equal to that of its job's claim
         db.lock_order(entry.number)
         keys = free(db, entry.number, entry.token).keys
+        if not keys:
+            db.write_ended_late(entry.number, entry.token, now)
     if sent is not None:
         webhooks.note_try(db, entry, sent, now)
     if outcome == "gone":

@@ -53,6 +53,9 @@ class Connection(apsw.Connection, Database):
 
     def lock_keys(self, keys: Iterable[str], /) -> None: ...
 
+    def write_ended_late(self, number: int, token: int, now: float, /) -> None:
+        """A killed server's bytes arrive during ``quiet_s``, and nothing else writes then."""
+
     def lock_job(self, number: int, /) -> None: ...
 
     def _rolled_back(self) -> None:

@@ -1,0 +1,98 @@
+"""A node that was stopped in the middle of a write, and goes on after others have taken its work over."""
+
+from imgserve.jobs.config import Config
+from imgserve.jobs.model import Accepted, PlaceholderResult
+from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.queue import PostgresQueue
+from imgserve.jobs.protocol import Granted
+from tests.support.postgres import Postgres
+from tests.support.queues import START, accepted, claimed, ended, final_of, output, placeholder_of, released
+
+LATER = START + 1000.0
+
+
+async def comes(queue: PostgresQueue, now: float) -> Accepted:
+    """A newer job goes through intake."""
+    entry = await accepted(queue, now=now)
+    assert isinstance(await queue.acquire(placeholder_of(entry), now), Granted)
+    await queue.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), now)
+    return entry
+
+
+async def state_of(queue: PostgresQueue, job_id: str) -> tuple[str, str]:
+    job = await queue.job(job_id)
+    return job.status, job.outputs[0].status
+
+
+async def test_a_newer_final_is_sent_once_more_when_an_older_write_ends_late(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    await released(stopped)
+    claim = await claimed(stopped)
+    assert await stopped.acquire(final_of(claim), START) == Granted()
+
+    other = await PostgresQueue.open(address, Config(), LATER)
+    newer = await comes(other, LATER + 20)
+    its = await claimed(other, LATER + 20)
+    assert its.number == newer.number
+    assert isinstance(await other.acquire(final_of(its), LATER + 20), Granted)
+    assert await other.settle(ended(its, "delivered"), LATER + 21)
+    assert await state_of(other, newer.id) == ("succeeded", "delivered")
+
+    assert not await stopped.settle(ended(claim, "delivered"), LATER + 30)
+    assert (await state_of(other, newer.id))[0] == "queued"
+    again = await claimed(other, LATER + 30)
+    assert (again.number, again.outputs[0].is_repeat) == (newer.number, True)
+    assert isinstance(await other.acquire(final_of(again), LATER + 30), Granted)
+    assert await other.settle(ended(again, "delivered"), LATER + 31)
+    assert await state_of(other, newer.id) == ("succeeded", "delivered")
+    assert (await other.take_work(10, LATER + 40)).claims == ()
+    await stopped.aclose()
+    await other.aclose()
+
+
+async def test_equal_bytes_are_not_sent_again(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    entry = await released(stopped)
+    claim = await claimed(stopped)
+    assert await stopped.acquire(final_of(claim), START) == Granted()
+
+    other = await PostgresQueue.open(address, Config(), LATER)
+    its = await claimed(other, LATER + 20)
+    assert isinstance(await other.acquire(final_of(its), LATER + 20), Granted)
+    assert await other.settle(ended(its, "delivered"), LATER + 21)
+    assert not await stopped.settle(ended(claim, "delivered"), LATER + 30)
+    assert await state_of(other, entry.id) == ("succeeded", "delivered")
+    await stopped.aclose()
+    await other.aclose()
+
+
+async def test_a_placeholder_that_ends_after_the_final(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    entry = await accepted(stopped)
+    assert await stopped.acquire(placeholder_of(entry), START) == Granted()
+
+    other = await PostgresQueue.open(address, Config(), LATER)
+    its = await claimed(other, LATER + 20)
+    assert its.number == entry.number
+    assert isinstance(await other.acquire(final_of(its), LATER + 20), Granted)
+    assert await other.settle(ended(its, "delivered"), LATER + 21)
+    await stopped.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), LATER + 30)
+    again = await claimed(other, LATER + 30)
+    assert (again.number, again.outputs[0].is_repeat) == (entry.number, True)
+    await stopped.aclose()
+    await other.aclose()
+
+
+async def test_a_refusal_comes_too_late(postgres: Postgres) -> None:
+    """The job that others carry out is not deleted."""
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    entry = await accepted(stopped, output())
+    other = await PostgresQueue.open(address, Config(), LATER)
+    await stopped.refuse(entry.number, (), "delivery_failed", "no", LATER + 1)
+    assert (await claimed(other, LATER + 20)).number == entry.number
+    await stopped.aclose()
+    await other.aclose()
