@@ -66,7 +66,11 @@ def test_one_takes_the_job_and_another_carries_it_out(cluster: Cluster) -> None:
     reply = cluster.api.post(cluster.job("a.png"))
     job_id = reply.headers["x-imgserve-job"]
     with_password = cluster.url.replace("other@", f"other:{quote(PASSWORD, safe='')}@")
+    late_dir = cluster.top / "late"
+    late_dir.mkdir(0o700)
+    (late_dir / "queue.sqlite").touch()
     with cluster.node("late", "runner", with_password) as late:
+        assert f'queue_file_left detail="no server carries out the jobs in {late_dir}/queue.sqlite' in late.log
         for server in (cluster.api, late):
             Operator(server).until(job_id, "succeeded")
         assert opened((cluster.top / "out/a.png").read_bytes()).size == (20, 15)

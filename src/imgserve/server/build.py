@@ -59,12 +59,12 @@ from imgserve.imaging.pool import Pool
 from imgserve.jobs.model import Ended
 from imgserve.jobs.protocol import Queue
 from imgserve.jobs.sqlite import datadir
-from imgserve.jobs.sqlite.queue import SqliteQueue
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.classic.spelling import output_spelling
 from imgserve.request.encode import Format
 from imgserve.request.limits import Limits
 from imgserve.settings.tree import Settings
-from imgserve.telemetry import metrics
+from imgserve.telemetry import logs, metrics
 from imgserve.telemetry.states import States
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.credentials import Credentials
@@ -233,6 +233,9 @@ def data_dir_held(settings: Settings) -> Iterator[None]:
         yield
         return
     lock = datadir.lock(settings.data_dir)
+    if (file := settings.data_dir / FILE_NAME).exists():
+        detail = f"no server carries out the jobs in {file}: the queue is in a database"
+        logs.event("queue_file_left", level=logs.WARNING, detail=detail, hint="imgserve queue move, or delete the file")
     try:
         yield
     finally:

@@ -388,3 +388,18 @@ def test_a_data_directory_without_the_queue_may_be_lost(house: Path) -> None:
     assert [one.about for one in storage.look(there)] == ["data_dir", "server"]
     (house / "data").rmdir()
     assert [one.about for one in storage.look(there)] == ["data_dir"]
+
+
+async def test_jobs_in_a_file_beside_the_database_are_named(house: Path) -> None:
+    place = SqliteHouse(house / "data")
+    entry = await released(await place.open())
+    await place.crash()
+    there = settings_in(house, "--queue", "postgresql://db.test/jobs")
+    (left,) = said(storage.look, there, "queue file")
+    assert left == ("warning", f"{house}/data/queue.sqlite still has 1 job, which no server carries out")
+    queue = await place.open()
+    claim = await claimed(queue)
+    assert claim.number == entry.number
+    await queue.settle(ended(claim, "delivered"), START)
+    await place.crash()
+    assert said(storage.look, there, "queue file") == []

@@ -45,8 +45,8 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield from _server(place, server)
     except NotAllowed as error:
         yield unknown("server", error.detail, user)
-    if has_jobs:
-        yield from tried("queue file", lambda: _queue(place, is_served=is_served), user)
+    look_at_file = _queue(place, is_served=is_served) if has_jobs else _left_behind(place)
+    yield from tried("queue file", lambda: look_at_file, user)
 
 
 def _directory(settings: Settings) -> Iterator[Finding]:
@@ -166,6 +166,23 @@ def jobs(counts: Counts, *, is_served: bool) -> Iterator[Finding]:
     yield _waiting(counts, time.time(), is_served=is_served)
     yield _outbox(counts)
     yield _webhooks(counts)
+
+
+def _left_behind(place: Path) -> Iterator[Finding]:
+    """A queue file beside a queue in a database."""
+    try:
+        queue = inspect(place)
+    except StorageFailing as error:
+        yield warning("queue file", f"no server uses {place / FILE_NAME}: {error.detail}", spell(error.hint) or RESTORE)
+        return
+    if queue is None or (queue.counts is not None and _open(queue.counts) == 0):
+        return
+    left = "may have jobs" if queue.counts is None else f"has {counted(_open(queue.counts), 'job')}"
+    yield warning("queue file", f"{place / FILE_NAME} still {left}, which no server carries out", "imgserve queue move")
+
+
+def _open(counts: Counts) -> int:
+    return counts.waiting + counts.running
 
 
 def _queue_file(queue: Inspected) -> Finding:
