@@ -16,10 +16,13 @@ from uuid import uuid4
 
 import msgspec
 from bench.figures import spread, verdict
+from tests.support.postgres import Postgres
 from tests.support.queues import Maker, ended, final_of, output, placeholder_of, states_of
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Claim, NewJob
+from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.protocol import Granted, Queue
 from imgserve.jobs.sqlite.queue import SqliteQueue
 
@@ -35,7 +38,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2000, help="in each load (default: %(default)s)")
     parser.add_argument("--tasks", type=int, default=50, help="that enqueue at once (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of the engines in turns (default: %(default)s)")
-    parser.add_argument("--data-dir", type=Path, help="on the disk to measure (default: a temporary directory)")
+    parser.add_argument(
+        "--data-dir", type=Path, help="SQLite's, on the disk to measure (default: a temporary directory)"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.data_dir) as top:
         asyncio.run(_measure(Path(top), given.jobs, given.tasks, given.rounds))
@@ -66,7 +71,21 @@ async def _sqlite(top: Path) -> AsyncIterator[Queue]:
         await queue.aclose()
 
 
-ENGINES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Queue]]] = {"sqlite": _sqlite}
+@asynccontextmanager
+async def _postgresql(_: Path) -> AsyncIterator[Queue]:
+    """With a server of its own: its commits reach the disk of the system's temporary directory."""
+    with Postgres() as server:
+        queue = await PostgresQueue.open(Address(server.url(server.database())), CONFIG, NOW)
+        try:
+            yield queue
+        finally:
+            await queue.aclose()
+
+
+ENGINES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[Queue]]] = {
+    "postgresql": _postgresql,
+    "sqlite": _sqlite,
+}
 
 
 class Load(NamedTuple):

@@ -36,20 +36,20 @@ host all all {NETWORK} trust
 host replication all 127.0.0.1/32 trust
 """
 
-# Copies of the tables that hold something, so that a later reset gives the rows back.
+# Copies of the tables of a schema that hold something, so that a later reset gives the rows back.
 REMEMBER = """
 DO $$
 DECLARE name text; is_full boolean;
 BEGIN
     CREATE SCHEMA initial;
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', name) INTO is_full;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM {schema}.%I)', name) INTO is_full;
         IF is_full THEN
-            EXECUTE format('CREATE TABLE initial.%1$I AS TABLE public.%1$I', name);
+            EXECUTE format('CREATE TABLE initial.%1$I AS TABLE {schema}.%1$I', name);
         END IF;
     END LOOP;
     CREATE SCHEMA counters;
-    CREATE TABLE counters.initial AS SELECT * FROM pg_sequences WHERE schemaname = 'public';
+    CREATE TABLE counters.initial AS SELECT * FROM pg_sequences WHERE schemaname = '{schema}';
 END $$
 """
 # Deleting is twenty times as fast as TRUNCATE, which makes new files. A replica checks no foreign keys.
@@ -57,16 +57,16 @@ RESET = """
 DO $$
 DECLARE name text;
 BEGIN
-    PERFORM pg_terminate_backend(pid, 60000) FROM pg_stat_activity
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
     SET LOCAL session_replication_role = replica;
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('DELETE FROM public.%I', name);
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP
+        EXECUTE format('DELETE FROM {schema}.%I', name);
     END LOOP;
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'initial' LOOP
-        EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM initial.%1$I', name);
+        EXECUTE format('INSERT INTO {schema}.%1$I OVERRIDING SYSTEM VALUE SELECT * FROM initial.%1$I', name);
     END LOOP;
-    PERFORM setval(format('public.%I', sequencename), coalesce(last_value, start_value), last_value IS NOT NULL)
+    PERFORM setval(format('{schema}.%I', sequencename), coalesce(last_value, start_value), last_value IS NOT NULL)
         FROM counters.initial;
 END $$
 """
@@ -129,6 +129,8 @@ class Postgres:
         self.settings |= settings or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._admins: dict[str, psycopg.Connection] = {}  # the superuser's connection to each database
+        self.reusable: list[str] = []  # databases that were given back
 
     def __enter__(self) -> Self:
         try:
@@ -176,7 +178,7 @@ class Postgres:
         ends_at = time.monotonic() + PATIENCE_S
         while True:
             try:
-                psycopg.connect(self._admin("postgres")).close()
+                self.execute("SELECT 1")
             except psycopg.OperationalError:
                 assert self._process.poll() is None, self.log.read_text()
                 assert time.monotonic() < ends_at, f"PostgreSQL does not answer:\n{self.log.read_text()}"
@@ -187,6 +189,7 @@ class Postgres:
     def stop(self, how: str = "fast") -> None:
         """``smart`` waits for the clients, ``fast`` turns them away, ``immediate`` leaves the rest to recovery."""
         assert self._process is not None
+        self._leave(*self._admins)
         signals = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
         self._process.send_signal(signals[how])
         self._process.wait(PATIENCE_S)
@@ -195,6 +198,7 @@ class Postgres:
     def kill(self) -> None:
         """kill -9 of all its processes, of which none sees another go."""
         assert self._process is not None
+        self._leave(*self._admins)
         everybody = self.freeze()
         for pid in everybody:
             os.kill(pid, signal.SIGKILL)
@@ -243,20 +247,22 @@ class Postgres:
         name = f"imgserve_{self._databases}"
         # Copying files needs a checkpoint, which is cheap only without fsync; the log takes as long either way.
         strategy = "file_copy" if self.settings.get("fsync") == "off" else "wal_log"
+        self._leave(template)
         self.execute(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template} STRATEGY {strategy}")
         return name
 
     def drop(self, name: str) -> None:
         """Without a database, whose clients are turned away."""
+        self._leave(name)
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def remember(self, name: str) -> None:
-        """Keeps the rows that a database has now for ``reset``: those of a schema that was made a moment ago."""
-        self.execute(REMEMBER, name)
+    def remember(self, name: str, schema: str = "public") -> None:
+        """Keeps the rows that a schema's tables have now, for ``reset``: of tables that were made a moment ago."""
+        self.execute(REMEMBER.format(schema=schema), name)
 
-    def reset(self, name: str) -> None:
-        """Gives a database its remembered rows and sequences, and ends its connections: faster than a new one."""
-        self.execute(RESET, name)
+    def reset(self, name: str, schema: str = "public") -> None:
+        """Gives them their remembered rows and sequences, and ends the database's connections."""
+        self.execute(RESET.format(schema=schema), name)
 
     def url(self, database: str, user: str = OWNER, host: str = "127.0.0.1") -> str:
         """The address of a database, for ``queue``."""
@@ -264,12 +270,17 @@ class Postgres:
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """A statement of the superuser's in a transaction of its own. Returns its rows, none of a command."""
-        with psycopg.connect(self._admin(database), autocommit=True) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
+        admin = self._admins.get(database)
+        if admin is None or admin.closed:
+            place = f"host={self.directory} port={self.port} user=postgres dbname={database}"
+            admin = self._admins[database] = psycopg.connect(place, autocommit=True)
+        cursor = admin.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
-    def _admin(self, database: str) -> str:
-        return f"host={self.directory} port={self.port} user=postgres dbname={database}"
+    def _leave(self, *databases: str) -> None:
+        for name in databases:
+            if name in self._admins:
+                self._admins.pop(name).close()
 
 
 def _is_running(pid: int) -> bool:
