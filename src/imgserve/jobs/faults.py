@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Sentence
 
 # Codes of an output's end that no class of error has, with their meaning.
 ENDS: Mapping[str, str] = {
@@ -82,13 +82,24 @@ class QuotaFull(ImgserveError):
 
 
 class StorageFailing(ImgserveError):
-    """The queue cannot be written now; nothing was accepted."""
+    """The queue cannot be written now; nothing was accepted.
+
+    ``in_full``: the same for the operator, with what clients are not told, such as the address of a database.
+    """
 
     code = "storage_failing"
     status = 503
     is_retryable = True
     charge = "none"
     title = "The queue cannot be written"
+
+    def __init__(self, detail: str, hint: Sentence = "", in_full: "StorageFailing | None" = None) -> None:
+        super().__init__(detail, hint)
+        self._in_full = in_full
+
+    @property
+    def in_full(self) -> "StorageFailing":
+        return self._in_full or self
 
 
 class DiskFull(StorageFailing):

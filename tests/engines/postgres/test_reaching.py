@@ -60,3 +60,21 @@ async def test_nodes_share_a_pooler_that_keeps_no_session(postgres: Postgres, na
     with PgBouncer(postgres, pool_size=2) as pooler:
         address = Address(pooler.url(name), direct=postgres.url(name))
         await works(address, address)
+
+
+async def test_clients_are_not_told_where_the_database_is(postgres: Postgres, name: str) -> None:
+    queue = await PostgresQueue.open(Address(postgres.url(name)), Config(), START)
+    await queue.page(JobQuery())
+    postgres.drop(name)
+    with pytest.raises(StorageFailing) as written:
+        await released(queue)
+    with pytest.raises(StorageFailing):
+        await queue.page(JobQuery())  # by the connection that has been ended
+    with pytest.raises(StorageFailing) as read:
+        await queue.page(JobQuery())
+    assert written.value.detail == "the queue cannot be written: its database fails"
+    assert read.value.detail == "the queue cannot be read: its database fails"
+    assert f"port {postgres.port}" in read.value.in_full.detail
+    (failing, _) = queue.states()
+    assert (failing.name, failing.detail) == ("storage_failing", written.value.in_full.detail)
+    await queue.aclose()

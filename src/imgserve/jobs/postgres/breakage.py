@@ -34,6 +34,11 @@ def storage_failing(error: Exception, what: str, place: str) -> StorageFailing |
     return None
 
 
+def for_clients(failure: StorageFailing, what: str) -> StorageFailing:
+    """Without the database's place and its own words, which name hosts and users."""
+    return type(failure)(f"{what}: its database fails", "try again later", failure)
+
+
 def _text(error: Exception) -> str:
     """In one line. libpq names hosts and users, never a password."""
     return " ".join(str(error).split())

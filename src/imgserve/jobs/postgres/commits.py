@@ -12,7 +12,7 @@ import psycopg
 from imgserve.errors import ImgserveError
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.postgres.address import Address
-from imgserve.jobs.postgres.breakage import CONFLICTS, storage_failing
+from imgserve.jobs.postgres.breakage import CONFLICTS, for_clients, storage_failing
 from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.committer import HalfDone
@@ -57,7 +57,9 @@ class Commits:
     def failure(self, error: Exception) -> StorageFailing | None:
         if isinstance(error, StorageFailing):
             return error
-        return storage_failing(error, "the queue cannot be written", shown(self._address.url))
+        what = "the queue cannot be written"
+        failure = storage_failing(error, what, shown(self._address.url))
+        return failure and for_clients(failure, what)
 
     def commit(self, batch: list[Transaction], *, is_synced: bool) -> list[object]:
         """All commits are synced: a claim that is lost would be given twice, while this process goes on."""

@@ -7,13 +7,13 @@ from typing import TypeVar
 
 import psycopg
 
-from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.postgres import numbering
 from imgserve.jobs.postgres.address import Address
-from imgserve.jobs.postgres.breakage import storage_failing
+from imgserve.jobs.postgres.breakage import for_clients, storage_failing
 from imgserve.jobs.postgres.connection import LOCKS, ReadConnection
 from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.database import Reader
+from imgserve.telemetry import logs
 
 T = TypeVar("T")
 
@@ -53,8 +53,12 @@ class DatabaseSnapshots:
                 self._thread, lambda: transactions(self._connected())
             )
         except psycopg.Error as error:
-            failure = storage_failing(error, "the queue cannot be read", shown(self._address.url))
-            raise failure or StorageFailing(f"the queue cannot be read: {error}", "report it") from error
+            what = "the queue cannot be read"
+            failure = storage_failing(error, what, shown(self._address.url))
+            if failure is None:
+                raise
+            logs.event("queue_not_read", level=logs.WARNING, detail=failure.detail)
+            raise for_clients(failure, what) from error
 
     def _connected(self) -> ReadConnection:
         if self._connection is None or self._connection.raw.closed:

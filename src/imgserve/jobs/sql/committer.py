@@ -134,7 +134,8 @@ class Committer(Generic[D]):
             assert self._connection is not None
             self._on_commit(self._connection)
         elif self.failure is not None:
-            outcomes = [type(self.failure)(self.failure.detail, self.failure.hint) for _ in batch]
+            failure = self.failure
+            outcomes = [type(failure)(failure.detail, failure.hint, failure.in_full) for _ in batch]
         elif len(batch) > 1:
             self._apart, outcomes, batch = batch, [], []
         else:
@@ -152,7 +153,8 @@ class HalfDone(Exception):
 def _log_failure(future: asyncio.Future[object]) -> None:
     error = future.exception()
     if isinstance(error, ImgserveError):
-        logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
+        in_full = error.in_full if isinstance(error, StorageFailing) else error
+        logs.event("storage_failing", level=logs.WARNING, detail=in_full.detail)
 
 
 class _Entry(msgspec.Struct, Generic[D], frozen=True):

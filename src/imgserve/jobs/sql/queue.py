@@ -108,6 +108,7 @@ class SqlQueue(Generic[D]):
             yield State("webhooks_abandoned", f"{messages} to webhooks will not be tried again")
         error = self._committer.failure or self._trouble()
         if error is not None:
+            error = error.in_full
             name: Name = "disk_full" if isinstance(error, DiskFull) else "storage_failing"
             yield State(name, error.detail, spell(error.hint))
 
