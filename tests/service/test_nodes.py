@@ -99,6 +99,7 @@ def test_each_lists_both(cluster: Cluster) -> None:
         assert [(node["name"], node["role"]) for node in alive(server)] == nodes
     view = ask(cluster.api.data_dir, "GET", "/v1/server").body
     assert (view["role"], view["queue_url"]) == ("api", cluster.url)
+    assert f"queue_joined queue={cluster.url} role=api" in cluster.api.log
     told = Operator(cluster.api)("status", "--cluster").stdout.decode()
     lines = [line.split() for line in told.splitlines()[1:]]
     assert [(name, role) for name, role, *_, seen, _running in lines if seen != "dead"] == nodes

@@ -250,7 +250,9 @@ async def open_queue(settings: Settings, clock: Clock) -> Queue:
 
         place = settings.queue_address
         address = Address(place.url, place.direct, place.password.text if place.password else "")
-        return await PostgresQueue.open(address, settings.queue, clock, _count_end, settings.role)
+        queue = await PostgresQueue.open(address, settings.queue, clock, _count_end, settings.role)
+        logs.event("queue_joined", queue=place.shown, role=settings.role)
+        return queue
     return await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)
 
 

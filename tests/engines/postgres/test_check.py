@@ -14,12 +14,13 @@ from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.inspect import Contents, Inspected, Server
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.setting import Secret
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import PASSWORD, Postgres
 from tests.support.queues import released
 from tests.unit.settings.test_settings import loaded
 
 SERVER = Server("15.8", 150_008, "imgserve", "UTF8", 100, 10, can_create=True)
-WELL = Inspected(SERVER, True, Durability("on", "on", ""))
+WELL = Inspected(SERVER, True, False, Durability("on", "on", ""))
 
 
 def said(*flags: str) -> dict[str, tuple[State, str]]:
@@ -67,6 +68,19 @@ def test_a_direct_connection_is_looked_at_too(postgres: Postgres) -> None:
     url = postgres.url(postgres.database())
     found = said("--queue", url, "--queue-direct", postgres.url("nothing"))
     assert (found["database"][0], found["queue_direct"][0]) == ("ok", "fault")
+
+
+def test_a_pooler_needs_a_direct_connection_beside_it(postgres: Postgres) -> None:
+    name = postgres.database()
+    with PgBouncer(postgres) as pooler:
+        for flags, states in [
+            (("--queue", pooler.url(name)), ["ok", "warning"]),
+            (("--queue", pooler.url(name), "--queue-direct", postgres.url(name)), ["ok"]),
+        ]:
+            rows = database.look(loaded(*flags))
+            assert [one.state for one in rows if one.about == "database"] == states
+        found = database.look(loaded("--queue", postgres.url(name), "--queue-direct", pooler.url(name)))
+        assert [one.state for one in found if one.about == "queue_direct"] == ["ok", "warning"]
 
 
 def test_rights(postgres: Postgres) -> None:

@@ -39,11 +39,14 @@ def look(settings: Settings) -> Iterator[Finding]:
             continue
         server = database.server
         yield ok(about, f"{queue_url.shown(url)}: PostgreSQL {server.version}, as {server.user}")
-        yield from findings(database, about)
+        yield from findings(database, about, has_direct=bool(address.direct))
 
 
-def findings(database: Inspected, about: str) -> Iterator[Finding]:
+def findings(database: Inspected, about: str, *, has_direct: bool = False) -> Iterator[Finding]:
     server = database.server
+    if database.is_pooled and (about == "queue_direct" or not has_direct):
+        detail = "a pooler answers; notifications and prepared statements need a session of the database itself"
+        yield warning(about, detail, "queue_direct, the URL of the database without the pooler")
     if server.version_number < TESTED_VERSION:
         detail = f"PostgreSQL {server.version} is older than what imgserve is tested with"
         yield warning(about, detail, "use 15 or newer")

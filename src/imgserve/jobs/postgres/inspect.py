@@ -54,7 +54,7 @@ class Contents(msgspec.Struct, frozen=True):
 
 
 class Inspected(msgspec.Struct, frozen=True):
-    """``is_private``: the connection is encrypted, or does not leave the machine.
+    """``is_private``: the connection is encrypted, or does not leave the machine. ``is_pooled``: it ends at a pooler.
 
     ``denied``: tables of the queue that the user may not read and change. ``contents`` is None before the first start,
     and while some are denied.
@@ -62,6 +62,7 @@ class Inspected(msgspec.Struct, frozen=True):
 
     server: Server
     is_private: bool
+    is_pooled: bool
     durability: Durability
     denied: tuple[str, ...] = ()
     contents: Contents | None = None
@@ -87,6 +88,8 @@ def _read(raw: Raw, lease_s: float) -> Inspected:
     return Inspected(
         server,
         raw.pgconn.ssl_in_use or _is_here(raw.info.hostaddr),
+        # A pooler has told the client a number of its own.
+        raw.info.backend_pid != db.execute(SQL["backend"]).get,
         durability.read(db),
         denied,
         _contents(db, now - lease_s) if tables and not denied else None,

@@ -6,6 +6,9 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
         ELSE has_schema_privilege('imgserve', 'CREATE') END
     FROM pg_database WHERE datname = current_database()
 
+-- name: backend
+SELECT pg_backend_pid()
+
 -- name: tables
 SELECT relname::text, has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
     AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')
