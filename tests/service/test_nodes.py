@@ -111,3 +111,19 @@ def test_a_data_directory_has_one_server(cluster: Cluster) -> None:
     told = command("start", *words)
     assert told.returncode == 1
     assert b"belongs to another running imgserve" in told.stderr
+
+
+def test_without_the_database_jobs_are_refused_for_a_while(cluster: Cluster, postgres: Postgres) -> None:
+    """The last test of this file, whose servers end without it."""
+    name = cluster.url.rpartition("/")[2]
+    postgres.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+    postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    for _ in range(2):
+        refused = cluster.api.post(cluster.job("b.png"))
+        assert (refused.status, refused.body["code"], refused.headers["retry-after"]) == (503, 301, "5")
+        assert str(postgres.port) not in str(refused.body["detail"])
+    status, health = get(cluster.api.url + "/health")
+    assert (status, json.loads(health)["status"]) == (503, "storage_failing")
+    (state, _) = ask(cluster.api.data_dir, "GET", "/v1/server").body["states"]
+    assert state["severity"] == "refusing"
+    assert Operator(cluster.api)("status", "--cluster").stdout == b"unknown: the queue cannot be read now\n"
