@@ -33,4 +33,5 @@ def shown(url: str) -> str:
 
 
 def has_password(url: str) -> bool:
-    return shown(url) != url
+    user_info = _USER_INFO.search(url)
+    return bool(user_info and user_info["password"]) or _SECRETS.search(url) is not None

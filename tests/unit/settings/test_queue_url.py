@@ -84,6 +84,7 @@ def test_an_option_that_libpq_does_not_have() -> None:
         ("postgresql://a/jobs?password=pw&sslpassword=pw&sslmode=require", "postgresql://a/jobs?sslmode=require"),
         ("postgresql://a/jobs?password=pw", "postgresql://a/jobs"),
         ("postgresql://:pw@a/jobs", "postgresql://@a/jobs"),
+        ("postgresql://a/jobs?sslmode=require", "postgresql://a/jobs?sslmode=require"),
         ("postgresql://?service=jobs&passfile=/etc/pw", "postgresql://?service=jobs&passfile=/etc/pw"),
     ],
 )
@@ -91,3 +92,7 @@ def test_what_is_shown(url: str, expected: str) -> None:
     assert queue_url.fault_of(url) == ""
     assert queue_url.shown(url) == expected
     assert queue_url.has_password(url) == (url != expected)
+
+
+def test_an_empty_list_of_options_is_no_password() -> None:
+    assert not queue_url.has_password(f"{PLAIN}?")

@@ -16,7 +16,7 @@ from imgserve.settings.tree import Settings
 
 # The oldest version that the tests run with.
 TESTED_VERSION = 150_000
-# A server takes five connections when it starts.
+# Of the connections: another server, or an administrator, would soon find none.
 NEARLY_FULL = 0.9
 
 
