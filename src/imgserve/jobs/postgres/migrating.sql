@@ -4,8 +4,12 @@ SELECT pg_advisory_xact_lock(8602, 1)
 -- name: has_tables
 SELECT to_regclass('imgserve.owner') IS NOT NULL
 
+-- name: has_schema
+SELECT to_regnamespace('imgserve') IS NOT NULL
+
+-- Not with IF NOT EXISTS, which demands the right to create one even where one is there.
 -- name: create_schema
-CREATE SCHEMA IF NOT EXISTS imgserve
+CREATE SCHEMA imgserve
 
 -- name: use
 SELECT set_config('search_path', 'imgserve', true), set_config('imgserve.epoch', '0', true)

@@ -19,7 +19,8 @@ def migrate(db: Connection) -> None:
     """Inside the caller's transaction, which keeps other nodes waiting until its end. Raises StorageFailing."""
     db.execute(SQL["lock"])
     if not db.execute(SQL["has_tables"]).get:
-        db.execute(SQL["create_schema"])
+        if not db.execute(SQL["has_schema"]).get:
+            db.execute(SQL["create_schema"])
         db.execute(SQL["use"]).fetchone()
         for statement in script("schema.sql"):
             db.execute(statement)
