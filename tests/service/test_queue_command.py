@@ -48,6 +48,7 @@ def test_move(tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[
         )  # fmt: skip
         job_id = reply.headers["x-imgserve-job"]
         Operator(server).until(job_id, "succeeded")
+        before = Operator(server).shown(job_id)
         assert main([*words, *place]) == 1
         assert "belongs to another running imgserve" in capsys.readouterr().err
         server.stop()
@@ -58,5 +59,5 @@ def test_move(tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[
     assert told.endswith(f"{place[1]} has the jobs of {tmp_path}/data now: 1, all rows compared\n")
     assert main([*words, *place]) == 0
     assert "has the jobs of" in capsys.readouterr().out
-    arrived = postgres.execute("SELECT id, status FROM imgserve.job", place[1].rpartition("/")[2])
-    assert arrived == [(job_id, "succeeded")]
+    with Daemon(tmp_path / "node", *roots, *place) as node:
+        assert Operator(node).shown(job_id) == before
