@@ -19,7 +19,6 @@ from bench.simulation import Batches, Process, Processors, run
 MAX_BATCH = 256  # jobs.sql.committer
 WARM_UP = 0.25  # of the jobs; they fill the queues and are not counted
 VARIATION = 0.25  # each time is uniformly so much shorter or longer: no two jobs stay in step
-MOST_SIDES = 64  # more processes at once than a database has cores
 EMPTY_CLAIM = "empty claim"
 
 Result = tuple[float, float]  # when a final picture came, and how long after its post
@@ -121,13 +120,14 @@ def predicted(times: Times, layout: Layout, demand: Demand, seed: int = 1) -> Pr
 class _Database:
     """Transactions of one connection run one after the other; all connections share cores and flushes of the log."""
 
-    def __init__(self, times: Times, processors: Processors, network_ms: float) -> None:
+    def __init__(self, times: Times, processors: Processors, cores: int, network_ms: float) -> None:
         self._times = times
+        self._cores = cores
         self._round_trip_s = (times.round_trip_ms + network_ms) / 1000
         self._processors = processors
         self._flushes = Batches(self._flush, most=1_000_000)
         self.commits = 0
-        self.used_s = 0.0
+        self._used_s = 0.0
 
     async def commit(self, kinds: Mapping[str, int]) -> None:
         times = self._times
@@ -142,12 +142,15 @@ class _Database:
     async def notify(self, listeners: int) -> None:
         """The processes that serve the listeners wake side by side."""
         await self._work(self._times.notify_cpu_ms / 1000)
-        sides = min(listeners, MOST_SIDES)
-        each_s = listeners * self._times.listener_us / 1e6 / sides
-        await asyncio.gather(*(self._work(each_s) for _ in range(sides)))
+        each_s = listeners * self._times.listener_us / 1e6 / self._cores
+        await asyncio.gather(*(self._work(each_s) for _ in range(self._cores)))
+
+    def busy(self, now_s: float) -> float:
+        """The part of its cores that it has used."""
+        return self._used_s / now_s / self._cores
 
     async def _work(self, cpu_s: float) -> None:
-        self.used_s += cpu_s
+        self._used_s += cpu_s
         await self._processors.work(cpu_s)
 
     async def _flush(self, _: Mapping[str, int]) -> None:
@@ -183,7 +186,8 @@ class _Cluster:
         def machine(cores: int) -> Processors:
             return shared if layout.is_one_machine else Processors(cores)
 
-        self._database = _Database(times, machine(layout.database_cores), layout.network_ms)
+        cores = layout.cores if layout.is_one_machine else layout.database_cores
+        self._database = _Database(times, machine(cores), cores, layout.network_ms)
         self._harness = Process(shared) if layout.is_one_machine else None
         self._api = itertools.cycle(_Node(self._database, machine(layout.cores), 1) for _ in range(layout.api_nodes))
         self._runners = [
@@ -213,12 +217,10 @@ class _Cluster:
         return self._prediction(asyncio.get_running_loop().time())
 
     def _prediction(self, now_s: float) -> Prediction:
-        jobs, layout = self._demand.jobs, self._layout
+        jobs = self._demand.jobs
         return Prediction(
             Observed.of(self._results, self._demand.under_way),
-            database_busy=self._database.used_s
-            / now_s
-            / (layout.cores if layout.is_one_machine else layout.database_cores),
+            database_busy=self._database.busy(now_s),
             empty_claims_per_job=self._empty_claims / jobs,
             commits_per_job=self._database.commits / jobs,
         )

@@ -56,7 +56,6 @@ class Processors:
         self._virtual_s = 0.0
         self._at_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.used_s = 0.0
 
     async def work(self, cpu_s: float) -> None:
         """Return when a task of so many seconds is done."""
@@ -64,7 +63,6 @@ class Processors:
             return
         loop = asyncio.get_running_loop()
         self._advance(loop.time())
-        self.used_s += cpu_s
         done = loop.create_future()
         heapq.heappush(self._tasks, (self._virtual_s + cpu_s, next(self._order), done))
         self._wake_at_next_end(loop)
