@@ -18,11 +18,15 @@ SCHEMA = "imgserve"
 
 
 class PostgresHouse:
-    """One node at a time, as ``queues.House`` has it."""
+    """One node at a time, as ``queues.House`` has it. ``is_bare``: no queue was ever in the database."""
 
-    def __init__(self, server: Postgres) -> None:
+    def __init__(self, server: Postgres, *, is_bare: bool = False) -> None:
         self._server = server
-        self.database = server.reusable.pop() if server.reusable else _new(server)
+        self._is_bare = is_bare
+        if is_bare:
+            self.database = server.database()
+        else:
+            self.database = server.reusable.pop() if server.reusable else _new(server)
         self._queue: PostgresQueue | None = None
 
     @property
@@ -51,8 +55,11 @@ class PostgresHouse:
 
     def close(self) -> None:
         """The database goes to the next house, as a new one: that takes a tenth of the time of making it."""
-        self._server.reset(self.database, SCHEMA)
-        self._server.reusable.append(self.database)
+        if self._is_bare:
+            self._server.drop(self.database)
+        else:
+            self._server.reset(self.database, SCHEMA)
+            self._server.reusable.append(self.database)
 
 
 def _new(server: Postgres) -> str:

@@ -68,7 +68,7 @@ async def file(tmp_path: Path) -> AsyncIterator[SqliteHouse]:
 
 @pytest.fixture
 async def database(postgres: Postgres) -> AsyncIterator[PostgresHouse]:
-    opened = PostgresHouse(postgres)
+    opened = PostgresHouse(postgres, is_bare=True)
     yield opened
     await opened.crash()
     opened.close()
