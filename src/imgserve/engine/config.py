@@ -80,18 +80,42 @@ class RunnerConfig(msgspec.Struct, frozen=True):
     # fmt: on
 
 
+# Where uploaded pictures are: in the queue's own database.
+IN_DATABASE = "database"
+
+
 class UploadConfig(msgspec.Struct, frozen=True):
-    """``max_at_once`` uploads are received side by side, ``queue_quota`` of them of one of several principals."""
+    """``max_at_once`` uploads are received side by side, ``queue_quota`` of them of one of several principals.
+
+    ``kept_in`` empty: with the queue, in the data directory or in its database.
+    """
 
     # fmt: off
+    kept_in: Annotated[Text, Setting(
+        f"where servers that share a queue on PostgreSQL keep uploaded pictures: `{IN_DATABASE}`, or below "
+        "`s3://BUCKET/PREFIX`, which a credential is for", name="queue_uploads", metavar="PLACE",
+        default=f"`{IN_DATABASE}`; with SQLite the data directory")] = ""
     quota_bytes: Annotated[Count, Setting(
         "uploaded pictures kept for one key, and those it is sending; then it gets 429", "bytes",
         name="upload_quota_bytes")] = 2_000_000_000
     max_bytes: Annotated[Count, Setting(
-        "uploaded pictures kept in the data directory, for all keys; then clients get 503", "bytes",
+        "uploaded pictures kept for all keys, by all servers of the queue; then clients get 503", "bytes",
         name="max_upload_bytes")] = 8_000_000_000
-    max_at_once: Annotated[Count, Setting("uploads being received at once", name="max_uploads")] = 64
+    max_at_once: Annotated[Count, Setting("uploads that a server receives at once", name="max_uploads")] = 64
     # fmt: on
+
+    @property
+    def bucket(self) -> str:
+        """The URL that the names of objects are added to; empty for none."""
+        return "" if self.kept_in == IN_DATABASE else self.kept_in.rstrip("/")
+
+    def problems(self) -> tuple[Problem, ...]:
+        if not self.bucket:
+            return ()
+        from imgserve.transfer import credential_problems  # it loads libcurl, which few commands need
+
+        fault = credential_problems.fault_of_bucket(self.bucket)
+        return (Problem("kept_in", f"expected `{IN_DATABASE}` or {fault}"),) if fault else ()
 
 
 class OnDemandConfig(msgspec.Struct, frozen=True):

@@ -86,7 +86,7 @@ class Uploads:
         while True:
             await self._queue.wait_for_uploads(LOOK_EVERY_S)
             try:
-                await self._tidy()
+                await self.tidy()
             except ImgserveError as error:
                 logs.event("uploads_not_deleted", level=logs.WARNING, code=error.code, detail=error.detail)
             await asyncio.sleep(TIDY_EVERY_S)
@@ -159,7 +159,7 @@ class Uploads:
         Raises UploadQuotaFull, UploadsFull, StorageFailing.
         """
         if await self._lack_of_room(upload, upload.size_bytes) is not None:
-            await self._tidy()
+            await self.tidy()
             if (lack := await self._lack_of_room(upload, upload.size_bytes)) is not None:
                 raise lack
         await self._queue.reserve_upload(upload, self._clock())
@@ -195,7 +195,7 @@ class Uploads:
             self._slots.release(own)
 
     async def _drop(self, upload_id: str) -> None:
-        """Delete the picture unless a job has it. If that fails, ``_tidy`` does it."""
+        """Delete the picture unless a job has it. If that fails, ``tidy`` does it."""
         try:
             if await self._queue.drop_upload(upload_id, self._clock()):
                 await self._delete((upload_id,))
@@ -204,8 +204,8 @@ class Uploads:
         except UploadNotStored as error:
             logs.event("uploads_not_deleted", level=logs.WARNING, code=error.code, detail=error.detail)
 
-    async def _tidy(self) -> None:
-        """Raises StorageFailing, UploadNotStored."""
+    async def tidy(self) -> None:
+        """Delete what no job needs any more. Raises StorageFailing, UploadNotStored."""
         for upload_id in frozenset(self._unsure):
             if await self._queue.drop_upload(upload_id, self._clock()):
                 await self._delete((upload_id,))

@@ -269,6 +269,23 @@ class UploadQueue(Protocol):
         """Return when one may be released, at the latest after ``timeout_s``."""
 
 
+class UploadParts(Protocol):
+    """For uploads whose bytes are in the queue's own database: the parts of each, counted from 0."""
+
+    async def add(self, upload_id: str, part: int, data: bytes, *, is_last: bool) -> None:
+        """When the last one is stored, all of them survive a power cut.
+
+        Raises SourceGone when the upload has no row any more, and StorageFailing, as all do.
+        """
+
+    async def size_bytes(self, upload_id: str) -> int | None:
+        """Of all parts; None without any."""
+
+    async def read(self, upload_id: str, part: int) -> bytes | None: ...
+
+    async def remove(self, upload_ids: Iterable[str]) -> None: ...
+
+
 class DeliveryQueue(Protocol):
     """For deliveries: the locks of the destinations.
 
@@ -357,7 +374,10 @@ class EventQueue(Protocol):
 class Queue(IntakeQueue, RunnerQueue, OutboxQueue, UploadQueue, DeliveryQueue, OperatorQueue, EventQueue, Protocol):
     """Durable jobs in the order of their numbers, and the locks of their destinations: what an engine is.
 
-    Its opener may give it an ``on_end``, which gets each job's end once, when it is stored.
+    Its opener may give it an ``on_end``, which gets each job's end once, when it is stored. ``upload_parts`` is None
+    where the queue itself keeps no pictures.
     """
+
+    upload_parts: UploadParts | None
 
     async def aclose(self) -> None: ...

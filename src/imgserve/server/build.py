@@ -53,6 +53,7 @@ from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.placeholder import Placeholders
 from imgserve.engine.render import Renderer, Rendition
 from imgserve.engine.runner import Runner
+from imgserve.engine.uploaded_parts import UploadedParts
 from imgserve.engine.uploads import Uploads
 from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.imaging.pool import Pool
@@ -71,7 +72,9 @@ from imgserve.transfer.credentials import Credentials
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.protocols.uploaded import Uploaded
+from imgserve.transfer.protocols.uploaded_objects import UploadedObjects
 from imgserve.transfer.store import Store
+from imgserve.transfer.uploads import UploadStore
 
 PREFETCH_BYTES = 64_000_000
 UPLOADS = "uploads"  # in the data directory
@@ -95,7 +98,7 @@ class Components:
         self.pool = Pool(settings.pool, settings.limits, is_shared)
         credentials = Credentials(settings.credentials, is_shared)
         self.transfers = Transfers(settings.transfer, settings.limits, pages.reader(self.pool), credentials)
-        store = Uploaded(settings.data_dir / UPLOADS)
+        store = self._upload_store(settings)
         self.transfers.read_uploads_of(store)
         most_bytes = settings.limits.source_bytes
         self.uploads = Uploads(queue, store, settings.uploads, settings.queue.quota, most_bytes, clock)
@@ -137,6 +140,13 @@ class Components:
         self.states = States(
             self.protected.states, self.intake.states, queue.states, self.transfers.files.states, self.pool.states
         )
+
+    def _upload_store(self, settings: Settings) -> UploadStore:
+        if settings.uploads.bucket:
+            timeout_s = settings.attempt.delivery_timeout_s
+            return UploadedObjects(settings.uploads.bucket, self.transfers.s3, self.transfers.receive, timeout_s)
+        parts = self.queue.upload_parts
+        return Uploaded(settings.data_dir / UPLOADS) if parts is None else UploadedParts(parts)
 
     def close(self) -> None:
         """Free the pictures that were kept for later."""

@@ -109,6 +109,7 @@ def settle(
             with suppress(KeyFileInvalid):  # one that this user may not read
                 keys = settled.api.keys()
                 problems += _tables_together(settled, keys, gathered)
+            problems += _place_of_uploads(settled, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
@@ -154,6 +155,15 @@ def _tables_together(config: Settings | Reloadable, keys: Sequence[Key], gathere
             config.webhooks, config.credentials, are_several=are_several(keys)
         )
         yield from _placed("webhooks", problems, gathered)
+
+
+def _place_of_uploads(settings: Settings, gathered: Gathered) -> Iterator[str]:
+    if settings.uploads.bucket:
+        from imgserve.transfer import credential_problems
+
+        fault = credential_problems.fault_of_uploads(settings.uploads.bucket, settings.credentials)
+        if fault:
+            yield f"{gathered.place_of('uploads.kept_in')[1]}: {fault}"
 
 
 def _placed(tables: str, problems: Iterable[tuple[str, Problem]], gathered: Gathered) -> Iterator[str]:

@@ -89,6 +89,11 @@ class Settings(msgspec.Struct, frozen=True):
     # fmt: on
 
     def problems(self) -> tuple[Problem, ...]:
-        if self.role == "all" or self.queue_address.is_postgres:
+        if self.queue_address.is_postgres:
             return ()
-        return (Problem("role", "expected all: only a queue on PostgreSQL is shared by several servers"),)
+        is_given = {"role": self.role != "all", "uploads.kept_in": bool(self.uploads.kept_in)}
+        sentences = {
+            "role": "expected all: only a queue on PostgreSQL is shared by several servers",
+            "uploads.kept_in": "expected only beside a queue on PostgreSQL",
+        }
+        return tuple(Problem(field, sentences[field]) for field in is_given if is_given[field])

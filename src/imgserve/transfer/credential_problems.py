@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from imgserve.request import access, webhook_secret
+from imgserve.request.principal import OPERATOR_ID
 from imgserve.request.protocols import SCHEMES
 from imgserve.setting import Problem
 from imgserve.transfer.config import CredentialConfig, CredentialType
@@ -74,6 +75,34 @@ def problems_together(configs: Mapping[str, CredentialConfig], *, are_several: b
                 yield name, Problem("is_default", f"[credential.{other}] is the default of the same principals already")
         if config.is_default:
             defaults.append((name, own))
+
+
+def fault_of_bucket(place: str) -> str:
+    """What was expected instead of a place for the server's own objects; empty if it is one."""
+    try:
+        if UrlPrefix.parse(place).scheme == "s3":
+            return ""
+    except ValueError:
+        pass
+    return "a URL such as s3://bucket/uploads"
+
+
+def fault_of_uploads(place: str, configs: Mapping[str, CredentialConfig]) -> str:
+    """What is wrong with the credentials for the uploads below ``place``; empty if nothing is.
+
+    A job that may use such a credential could read the pictures of others, and write over them.
+    """
+    own = {
+        name: config
+        for name, config in configs.items()
+        if config.type == "s3" and any(UrlPrefix.parse(text).names(f"{place}/id") for text in config.urls)
+    }
+    if not own:
+        return f"expected a [credential.NAME] of the type s3 that is for {place}"
+    for name, config in own.items():
+        if config.principals != (OPERATOR_ID,):
+            return f'expected principals = ["{OPERATOR_ID}"] in [credential.{name}], so that no job can use it'
+    return ""
 
 
 def _prefix_fault(text: str, owner: CredentialType) -> str:

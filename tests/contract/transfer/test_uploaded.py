@@ -3,11 +3,14 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from imgserve.engine.uploaded_parts import UploadedParts
+from imgserve.jobs.protocol import KeptUpload, Queue
 from imgserve.request.limits import Limits
 from imgserve.request.source import Source, received, sent_source
 from imgserve.transfer.config import Config
@@ -22,9 +25,12 @@ from imgserve.transfer.faults import (
 )
 from imgserve.transfer.protocols.uploaded import Uploaded
 from imgserve.transfer.protocols.uploaded_objects import UploadedObjects
-from imgserve.transfer.uploads import UploadStore, Written
+from imgserve.transfer.uploads import NextChunk, UploadStore, Written
 from tests.support.buckets import Environ, ObjectStore, StartResponse
 from tests.support.habits import Habit, error, swallow
+from tests.support.postgres import Postgres
+from tests.support.postgres_house import PostgresHouse
+from tests.support.queues import START
 from tests.support.transfers import destination
 
 ID = "0123456789abcdef" * 2
@@ -34,15 +40,24 @@ PICTURE = os.urandom(1000) * 2600
 class House:
     """A store, and the transfers that read from it."""
 
-    def __init__(self, store: UploadStore, transfers: Transfers, names: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self, store: UploadStore, transfers: Transfers, names: Callable[[], Iterable[str]], queue: Queue | None = None
+    ) -> None:
         self.store = store
         self.transfers = transfers
         self._names = names
+        self._queue = queue
         transfers.read_uploads_of(store)
 
     @property
     def names(self) -> list[str]:
         return sorted(self._names())
+
+    async def receive(self, upload_id: str, next_chunk: NextChunk) -> Written:
+        """As ``engine/uploads`` does: in room that is reserved, if there is a queue."""
+        if self._queue is not None:
+            await self._queue.reserve_upload(KeptUpload(upload_id, "", 0), START)
+        return await self.store.receive(upload_id, next_chunk)
 
     async def fetched(self, source: Source) -> bytes:
         with self.transfers.open(source) as fetch:
@@ -50,7 +65,7 @@ class House:
 
     async def returned(self, data: bytes) -> bytes:
         """Stored, and read back."""
-        await self.store.receive(ID, chunks(data))
+        await self.receive(ID, chunks(data))
         return await self.fetched(source(data=data))
 
     async def aclose(self) -> None:
@@ -85,17 +100,44 @@ def of_objects(bucket: ObjectStore) -> House:
     return House(store, transfers, lambda: (name.removeprefix("kept/here/") for name in bucket.names()))
 
 
-@pytest.fixture(params=["files", "objects"])
+@pytest.fixture(scope="module")
+def database(postgres: Postgres) -> Iterator[PostgresHouse]:
+    made = PostgresHouse(postgres)
+    yield made
+    made.close()
+
+
+@asynccontextmanager
+async def in_database(server: Postgres, database: PostgresHouse) -> AsyncIterator[House]:
+    queue = await database.open()
+    assert queue.upload_parts is not None
+
+    def names() -> Iterable[str]:
+        rows = server.execute("SELECT DISTINCT upload FROM imgserve.upload_part", database.database)
+        return (str(name) for (name,) in rows)
+
+    house = House(UploadedParts(queue.upload_parts), transfers_with(), names, queue)
+    yield house
+    await house.aclose()
+    await database.crash()
+    server.execute("TRUNCATE imgserve.upload CASCADE", database.database)
+
+
+@pytest.fixture(params=["files", "objects", "database"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
-    if request.param == "files":
+    if request.param == "database":
+        server, database = map(request.getfixturevalue, ("postgres", "database"))
+        async with in_database(server, database) as made:
+            yield made
+    elif request.param == "files":
         made = of_files(tmp_path)
         yield made
         await made.aclose()
-        return
-    with ObjectStore() as bucket:
-        made = of_objects(bucket)
-        yield made
-        await made.aclose()
+    else:
+        with ObjectStore() as bucket:
+            made = of_objects(bucket)
+            yield made
+            await made.aclose()
 
 
 @pytest.fixture
@@ -120,7 +162,7 @@ def source(upload_id: str = ID, data: bytes = PICTURE) -> Source:
 
 async def test_there_and_back(house: House) -> None:
     pieces = (PICTURE[at : at + 70_000] for at in range(0, len(PICTURE), 70_000))
-    written = await house.store.receive(ID, chunks(*pieces))
+    written = await house.receive(ID, chunks(*pieces))
     assert written == Written(len(PICTURE), hashlib.sha256(PICTURE).digest())
     assert house.names == [ID]
     house.transfers.check_source(source())
@@ -141,7 +183,7 @@ async def test_what_comes_incomplete_leaves_nothing(house: House) -> None:
         raise SourceUnavailable("the client has gone")
 
     with pytest.raises(SourceUnavailable, match="gone"):
-        await house.store.receive(ID, broken)
+        await house.receive(ID, broken)
     never, is_begun = asyncio.Event(), asyncio.Event()
 
     async def hanging() -> bytes:
@@ -149,7 +191,7 @@ async def test_what_comes_incomplete_leaves_nothing(house: House) -> None:
         await never.wait()
         return b""
 
-    receiving = asyncio.create_task(house.store.receive("f" * 32, hanging))
+    receiving = asyncio.create_task(house.receive("f" * 32, hanging))
     await is_begun.wait()
     receiving.cancel()
     await asyncio.wait([receiving])
@@ -210,11 +252,11 @@ async def test_of_a_bucket_that_refuses_clients_learn_no_more() -> None:
         house = of_objects(bucket)
         habit.methods_taken = frozenset()
         with pytest.raises(UploadNotStored) as refused:
-            await house.store.receive(ID, chunks(PICTURE))
+            await house.receive(ID, chunks(PICTURE))
         assert str(bucket.endpoint).partition("//")[2] not in refused.value.sentence()
         habit.methods_taken = Shut.methods_taken
         for name in (ID, "f" * 32):
-            await house.store.receive(name, chunks(b"x"))
+            await house.receive(name, chunks(b"x"))
         habit.methods_taken -= {"DELETE"}
         with pytest.raises(UploadNotStored):
             await house.store.remove(ID, "f" * 32)
@@ -243,7 +285,7 @@ async def test_memory_for_a_picture_is_reserved_before_it_comes() -> None:
             held.append(house.transfers.budget.held)
             return b"" if len(held) == 2 else b"x"
 
-        await house.store.receive(ID, looking)
+        await house.receive(ID, looking)
         assert held[0] == 3_000_000
         assert house.transfers.budget.held == 0
         await house.aclose()

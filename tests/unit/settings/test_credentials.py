@@ -139,3 +139,38 @@ def test_a_secret_in_a_variable_of_the_server_alone_can_be_looked_past(tmp_path:
         "line 7: [credential.hooks] secret_env: expected a secret in HOOKS, there is none"
     ]
     assert load(flags, environ(HOOKS=""), is_look=True).credentials["hooks"].secret == Secret("")
+
+
+BUCKET = """queue = "postgresql://db.test/jobs"
+queue_uploads = "s3://pics/uploads"
+[credential.store]
+type = "s3"
+access_key_id = "A"
+secret_env = "SECRET"
+for = ["s3://pics/uploads"]
+principals = ["@operator"]
+"""
+
+
+def test_a_bucket_for_uploads_has_a_credential_of_its_own(tmp_path: Path) -> None:
+    """A job that may use it could read the pictures of others, and write over them."""
+    assert load(written(tmp_path, BUCKET), environ()).uploads.bucket == "s3://pics/uploads"
+    wider = BUCKET.replace("store", "all").partition("[")[2].replace("/uploads", "").replace("@operator", "shop")
+    for text, fault in (
+        (
+            BUCKET.replace('s3://pics/uploads"]', 's3://other"]'),
+            "expected a [credential.NAME] of the type s3 that is for",
+        ),
+        (BUCKET.replace("@operator", "shop"), 'expected principals = ["@operator"] in [credential.store]'),
+        (f"{BUCKET}[{wider}", 'expected principals = ["@operator"] in [credential.all]'),
+    ):
+        [found] = faults(written(tmp_path, text))
+        assert found.startswith(f"line 2: queue_uploads: {fault}")
+
+
+@pytest.mark.parametrize(
+    "place", ["disk", "https://pics.test/uploads", "s3://u:p@pics/", "s3://pics/?x", "s3://pics/../x"]
+)
+def test_no_place_for_uploads(tmp_path: Path, place: str) -> None:
+    [found] = faults(written(tmp_path, BUCKET.replace("s3://pics/uploads", place, 1)))
+    assert found == "line 2: queue_uploads: expected `database` or a URL such as s3://bucket/uploads"

@@ -47,6 +47,8 @@ def test_only_a_shared_queue_has_roles() -> None:
 
 def test_beside_a_file_nothing_of_a_database(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("s3cret")
+    (fault,) = faults("--queue-uploads", "database")
+    assert fault == "--queue-uploads: expected only beside a queue on PostgreSQL"
     found = faults("--queue-direct", PLAIN, "--queue-password-file", str(tmp_path / "password"))
     assert sorted(found) == [
         "--queue-direct: expected only beside a queue on PostgreSQL",

@@ -103,6 +103,7 @@ SHOWN_BY = {
     "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_intake_waiting": (OVERLOAD, "test_requests_beyond_those_that_may_wait_are_turned_away"),
     "intake_host_quota": ("service/test_silent_hosts.py", "test_more_for_one_host_than_may_wait_are_turned_away"),
+    "queue_uploads": ("service/test_shared_uploads.py", "test_a_picture_that_one_server_received_is_anothers_too"),
     "upload_quota_bytes": (
         "service/test_uploads.py",
         "test_the_quota_counts_what_is_kept_and_is_judged_before_the_picture_comes",
@@ -128,7 +129,7 @@ SHOWN_BY = {
 }
 DATABASE = "postgresql://imgserve@db.test/imgserve"
 # Settings that are no good without another one, and that.
-BESIDE = {"queue_direct": ("queue", DATABASE), "role": ("queue", DATABASE)}
+BESIDE = {name: ("queue", DATABASE) for name in ("queue_direct", "queue_uploads", "role")}
 TLS_PAIR = {"tls_cert", "tls_key"}
 USUAL = Settings(Path(), Path(), LogFileConfig())
 NO_SETTINGS = {
@@ -177,7 +178,7 @@ def unusual(option: Option, tmp_path: Path) -> object:
         "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "queue_quota": 0.25, "user": "nobody",
         "intake_host_quota": 0.25, "negotiate": ("avif", "png"),
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
-        "queue": DATABASE, "queue_direct": DATABASE, "role": "runner",
+        "queue": DATABASE, "queue_direct": DATABASE, "role": "runner", "queue_uploads": "database",
         "cors_origin": ("https://a.test", "http://b.test:8080"), "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip
     if option.name == "referer":

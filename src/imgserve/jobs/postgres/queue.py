@@ -17,6 +17,7 @@ from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.schema import migrate
 from imgserve.jobs.postgres.snapshots import DatabaseSnapshots
+from imgserve.jobs.postgres.upload_parts import Parts
 from imgserve.jobs.sql import feed
 from imgserve.jobs.sql.queue import SqlQueue
 from imgserve.jobs.sql.wakeups import Wakeups
@@ -34,6 +35,7 @@ class PostgresQueue(SqlQueue[Connection]):
         super().__init__(self._commits, self._snapshots, config, on_end, clock, Wakeups())
         self._role = role
         self._durability: Durability | None = None
+        self.upload_parts = self._parts = Parts(address)
 
     @classmethod
     async def open(
@@ -78,6 +80,10 @@ class PostgresQueue(SqlQueue[Connection]):
         yield from super().states()
         if self._durability is not None and self._durability.weakness:
             yield State("queue_not_durable", self._durability.weakness, durability.REMEDY)
+
+    async def aclose(self) -> None:
+        await self._parts.aclose()
+        await super().aclose()
 
     async def newest_event(self) -> int:
         return await self._snapshots.run_numbered(feed.newest)

@@ -133,6 +133,15 @@ CREATE TABLE upload (
 CREATE INDEX upload_of_job ON upload (job);
 CREATE INDEX upload_of_principal ON upload (principal, size_bytes);
 
+-- The picture of an upload, unless a bucket has it. Pictures are compressed already.
+CREATE TABLE upload_part (
+    upload text   NOT NULL REFERENCES upload (id) ON DELETE CASCADE,
+    part   bigint NOT NULL,
+    data   bytea  NOT NULL,
+    PRIMARY KEY (upload, part)
+);
+ALTER TABLE upload_part ALTER COLUMN data SET STORAGE EXTERNAL;
+
 CREATE TABLE destination (
     key         text   COLLATE "C" PRIMARY KEY,
     holder      bigint,

@@ -26,7 +26,18 @@ from imgserve.jobs.model import (
     SentMessage,
     Settlement,
 )
-from imgserve.jobs.protocol import ANY_HOST, Busy, Denied, Granted, HostRoom, KeptUpload, OutboxWork, Pruned, Work
+from imgserve.jobs.protocol import (
+    ANY_HOST,
+    Busy,
+    Denied,
+    Granted,
+    HostRoom,
+    KeptUpload,
+    OutboxWork,
+    Pruned,
+    UploadParts,
+    Work,
+)
 from imgserve.jobs.sql import admission, attempts, destinations, operator, outbox, placeholders, uploads
 from imgserve.jobs.sql import prune as pruning
 from imgserve.jobs.sql.backlog import Backlog
@@ -45,6 +56,8 @@ D = TypeVar("D", bound=Database)
 
 class SqlQueue(Generic[D]):
     """The methods are those of ``protocol.Queue``. An engine opens it, and calls ``_taken_over`` then."""
+
+    upload_parts: UploadParts | None = None
 
     def __init__(
         self, store: Store[D], snapshots: Snapshots, config: Config, on_end: Callable[[Ended], None],

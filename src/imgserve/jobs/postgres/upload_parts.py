@@ -1,0 +1,93 @@
+"""Pictures of uploads in a table beside the queue's. A connection and a thread of their own, which the first picture
+opens: so much data would hold up the commits of jobs.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import psycopg
+from psycopg import errors
+
+from imgserve.jobs.faults import SourceGone, StorageFailing
+from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.breakage import storage_failing
+from imgserve.jobs.postgres.connection import LOCKS, ReadConnection
+from imgserve.jobs.queue_url import shown
+from imgserve.jobs.sql.queries import load
+
+SQL = load("upload_parts", "postgres")
+
+T = TypeVar("T")
+
+
+class Parts:
+    """``jobs.protocol.UploadParts``."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="uploads")
+        self._connection: ReadConnection | None = None
+
+    async def add(self, upload_id: str, part: int, data: bytes, *, is_last: bool) -> None:
+        def transaction(db: ReadConnection) -> None:
+            if not is_last:
+                db.execute(SQL["unsynced"])
+            db.execute(SQL["add"], (upload_id, part, data))
+
+        try:
+            await self._run(transaction)
+        except errors.ForeignKeyViolation as error:
+            raise SourceGone("the uploaded picture took too long to come", "post the job anew") from error
+
+    async def size_bytes(self, upload_id: str) -> int | None:
+        size: int | None = await self._run(lambda db: db.execute(SQL["size"], (upload_id,)).get)
+        return size
+
+    async def read(self, upload_id: str, part: int) -> bytes | None:
+        def transaction(db: ReadConnection) -> bytes | None:
+            # As text, a byte would be two digits.
+            row = psycopg.RawCursor(db.raw).execute(SQL["read"], (upload_id, part), binary=True).fetchone()
+            return None if row is None else bytes(row[0])
+
+        return await self._run(transaction)
+
+    async def remove(self, upload_ids: Iterable[str]) -> None:
+        """Each in a transaction of its own, as pictures may be large."""
+        for upload_id in upload_ids:
+            await self._run(partial(_remove, upload_id))
+
+    async def aclose(self) -> None:
+        if self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.raw.close)
+        self._thread.shutdown()
+
+    async def _run(self, transaction: Callable[[ReadConnection], T]) -> T:
+        """Raises StorageFailing, ForeignKeyViolation."""
+
+        def work() -> T:
+            db = self._connected()
+            with db.raw.pipeline(), db.raw.transaction():
+                db.execute(LOCKS["begin"], ("0",))
+                return transaction(db)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except errors.ForeignKeyViolation:
+            raise
+        except psycopg.Error as error:
+            place = shown(self._address.url)
+            failure = storage_failing(error, "an uploaded picture cannot be stored or read", place)
+            raise failure or StorageFailing(f"an uploaded picture cannot be stored or read: {error}") from error
+
+    def _connected(self) -> ReadConnection:
+        if self._connection is None or self._connection.raw.closed:
+            raw = psycopg.connect(self._address.conninfo())
+            self._connection = ReadConnection(raw, is_pooled=self._address.is_pooled)
+        return self._connection
+
+
+def _remove(upload_id: str, db: ReadConnection) -> None:
+    db.execute(SQL["remove"], (upload_id,))

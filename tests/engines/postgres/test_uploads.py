@@ -1,0 +1,164 @@
+"""Uploaded pictures in the database, which nodes receive, read and delete for each other."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import msgspec
+import pytest
+
+from imgserve.engine.config import UploadConfig
+from imgserve.engine.uploaded_parts import PART_BYTES, UploadedParts
+from imgserve.engine.uploads import UploadQuotaFull, Uploads
+from imgserve.jobs.config import Config
+from imgserve.jobs.faults import SourceGone
+from imgserve.jobs.model import Accepted
+from imgserve.jobs.postgres.queue import PostgresQueue
+from imgserve.jobs.protocol import KeptUpload
+from imgserve.request.limits import Limits
+from imgserve.request.principal import Principal
+from imgserve.request.source import Source, sent_source, upload_id_of
+from imgserve.transfer.config import Config as TransferConfig
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.faults import UploadNotStored
+from imgserve.transfer.uploads import NextChunk
+from tests.support.postgres import Postgres
+from tests.support.postgres_house import PostgresHouse
+from tests.support.queues import START, claimed, ended, new_job, output
+
+SHOP = Principal("@shop", "shop", has_quota=True)
+PICTURE = os.urandom(3 * PART_BYTES + 1)
+HOUR_S = 3600.0
+ID = "0123456789abcdef" * 2
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Postgres) -> Iterator[PostgresHouse]:
+    made = PostgresHouse(postgres)
+    yield made
+    made.close()
+
+
+class Node:
+    """A server process's queue, uploads and transfers."""
+
+    def __init__(self, queue: PostgresQueue, cluster: "Cluster") -> None:
+        self.queue = queue
+        assert queue.upload_parts is not None
+        self.store = UploadedParts(queue.upload_parts)
+        config = UploadConfig(quota_bytes=2 * len(PICTURE))
+        self.uploads = Uploads(queue, self.store, config, 0.5, len(PICTURE), lambda: cluster.now)
+        self.transfers = Transfers(TransferConfig(), Limits())
+        self.transfers.read_uploads_of(self.store)
+
+    async def enqueue(self, source: Source, now: float = START) -> Accepted:
+        place = output(f"http://place.test:80/{upload_id_of(source)}.png", is_bare=True)
+        job = msgspec.structs.replace(new_job(place), source=source, source_bytes=len(PICTURE), principal=SHOP.id)
+        entry = await self.queue.enqueue(job, now)
+        assert isinstance(entry, Accepted)
+        await self.queue.activate(entry.number, (), now)
+        return entry
+
+    async def taken_in(self) -> tuple[Source, Accepted]:
+        async with self.uploads.received(sent_source("a"), SHOP, chunks(PICTURE)) as source:
+            return source, await self.enqueue(source)
+
+    async def fetched(self, source: Source) -> bytes:
+        with self.transfers.open(source) as fetch:
+            return (await fetch.finish()).read()
+
+
+class Cluster:
+    """Two nodes on one database, which is empty at first."""
+
+    def __init__(self, server: Postgres, database: PostgresHouse) -> None:
+        self._server = server
+        self._database = database
+        self._nodes: list[Node] = []
+        self.now = START
+
+    async def node(self) -> Node:
+        made = Node(await PostgresQueue.open(self._database.address, Config(), START), self)
+        self._nodes.append(made)
+        return made
+
+    def rows(self, table: str) -> int:
+        [(count,)] = self._server.execute(f"SELECT count(*) FROM imgserve.{table}", self._database.database)
+        return int(str(count))
+
+    def is_empty(self) -> bool:
+        return self.rows("upload") == self.rows("upload_part") == 0
+
+    async def aclose(self) -> None:
+        for node in self._nodes:
+            await node.transfers.aclose()
+            await node.queue.aclose()
+        self._server.execute("TRUNCATE imgserve.job, imgserve.upload CASCADE", self._database.database)
+
+
+@pytest.fixture
+async def cluster(postgres: Postgres, database: PostgresHouse) -> AsyncIterator[Cluster]:
+    made = Cluster(postgres, database)
+    yield made
+    await made.aclose()
+
+
+def chunks(*parts: bytes) -> NextChunk:
+    left = [*parts, b""]
+
+    async def chunk() -> bytes:
+        return left.pop(0)
+
+    return chunk
+
+
+async def test_one_node_receives_another_reads_and_deletes(cluster: Cluster) -> None:
+    api, runner = await cluster.node(), await cluster.node()
+    source, _ = await api.taken_in()
+    assert cluster.rows("upload_part") == 4
+    assert await runner.fetched(source) == PICTURE
+    await runner.queue.settle(ended(await claimed(runner.queue), "delivered"), START)
+    await runner.uploads.tidy()
+    assert cluster.is_empty()
+
+
+async def test_nodes_share_the_quota(cluster: Cluster) -> None:
+    first, second = await cluster.node(), await cluster.node()
+    _, job = await first.taken_in()
+    await second.taken_in()
+    with pytest.raises(UploadQuotaFull):
+        await first.taken_in()
+    await second.queue.cancel(job.id, START)
+    await first.taken_in()
+
+
+async def test_of_many_that_reserve_at_once_no_more_are_let_in_than_have_room(cluster: Cluster) -> None:
+    nodes = [await cluster.node(), await cluster.node()]
+    taken = await asyncio.gather(*(node.taken_in() for node in nodes * 3), return_exceptions=True)
+    refusals = [error for error in taken if isinstance(error, Exception)]
+    assert all(isinstance(error, UploadQuotaFull) for error in refusals), refusals
+    assert len(refusals) >= 4
+    assert cluster.rows("upload") == 6 - len(refusals)
+
+
+async def test_what_a_dead_node_was_receiving_another_one_deletes(cluster: Cluster) -> None:
+    dying, other = await cluster.node(), await cluster.node()
+    await dying.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
+    assert dying.queue.upload_parts is not None
+    await dying.queue.upload_parts.add(ID, 0, PICTURE[:PART_BYTES], is_last=False)
+    for later_s, is_empty in ((HOUR_S - 1, False), (HOUR_S + 1, True)):
+        cluster.now = START + later_s
+        await other.uploads.tidy()
+        assert cluster.is_empty() == is_empty
+
+
+async def test_a_node_that_wakes_too_late_stores_no_job_without_its_picture(cluster: Cluster) -> None:
+    frozen, other = await cluster.node(), await cluster.node()
+    async with frozen.uploads.received(sent_source("a"), SHOP, chunks(PICTURE)) as source:
+        cluster.now = START + HOUR_S + 1
+        await other.uploads.tidy()
+        with pytest.raises(SourceGone):
+            await frozen.enqueue(source, cluster.now)
+    assert cluster.is_empty()
+    with pytest.raises(UploadNotStored):
+        await frozen.store.receive("f" * 32, chunks(PICTURE))
