@@ -41,8 +41,7 @@ def _move(flags: argparse.Namespace) -> int:
     from imgserve.jobs.move import move
     from imgserve.jobs.postgres.address import Address
 
-    address = Address(place.url, place.direct, place.password.text if place.password else "")
-    moved = move(settings.data_dir, address, settings.queue, Clock(), output.say)
+    moved = move(settings.data_dir, Address.of(place), settings.queue, Clock(), output.say)
     if not moved.is_new:
         output.say(f"{place.shown} has the jobs of {settings.data_dir} already")
         return output.DONE

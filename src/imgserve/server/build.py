@@ -259,8 +259,7 @@ async def open_queue(settings: Settings, clock: Clock) -> Queue:
         from imgserve.jobs.postgres.queue import PostgresQueue  # it loads psycopg, which no other queue needs
 
         place = settings.queue_address
-        address = Address(place.url, place.direct, place.password.text if place.password else "")
-        queue = await PostgresQueue.open(address, settings.queue, clock, _count_end, settings.role)
+        queue = await PostgresQueue.open(Address.of(place), settings.queue, clock, _count_end, settings.role)
         logs.event("queue_joined", queue=place.shown, role=settings.role)
         return queue
     return await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)

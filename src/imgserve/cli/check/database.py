@@ -25,7 +25,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     if config.password and not config.password.text:  # another user's file, or a variable of the server alone
         yield unknown("database", f"{config.shown}: its password is kept from this user", "the server's user")
         return
-    address = Address(config.url, config.direct, config.password.text if config.password else "")
+    address = Address.of(config)
     for about, url in (("database", address.url), ("queue_direct", address.direct)):
         if not url:
             continue

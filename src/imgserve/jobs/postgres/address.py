@@ -3,6 +3,7 @@
 import msgspec
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from imgserve.jobs.config import AddressConfig
 from imgserve.jobs.queue_url import shown
 
 # Seconds until a machine that is gone counts as gone: the kernel's probes of an idle connection, and its patience with
@@ -22,6 +23,10 @@ class Address(msgspec.Struct, frozen=True):
     url: str
     direct: str = ""
     password: str = ""
+
+    @classmethod
+    def of(cls, config: AddressConfig) -> "Address":
+        return cls(config.url, config.direct, config.password.text if config.password else "")
 
     def __repr__(self) -> str:
         return f"Address({shown(self.url)!r})"
