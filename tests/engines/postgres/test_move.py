@@ -208,6 +208,30 @@ async def test_a_queue_that_is_there_is_left_alone(file: SqliteHouse, database: 
     assert (file.data_dir / FILE_NAME).exists()
 
 
+async def test_a_database_that_goes_away_says_what_to_do(
+    file: SqliteHouse, database: PostgresHouse, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection ends before the second chunk is written."""
+    await filled(file)
+    await file.crash()
+    method = ArrivingQueue.add
+
+    def add(queue: ArrivingQueue, table: str, *arguments: Any) -> None:
+        if table == "output":
+            postgres.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                f" WHERE datname = '{database.database}' AND pid <> pg_backend_pid()"
+            )
+        method(queue, table, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrivingQueue, "add", add)
+        sentence = refusal(file.data_dir, database)
+    assert "the queue cannot be moved into" in sentence
+    assert "then run the same command again" in sentence
+    assert move(file.data_dir, database.address, CONFIG, START).is_new
+
+
 class CutError(Exception):
     """The machine went down here."""
 

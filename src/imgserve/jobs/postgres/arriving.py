@@ -137,7 +137,8 @@ def opened(address: Address) -> Iterator[ArrivingQueue]:
     except psycopg.Error as error:
         place = shown(address.url)
         what = f"the queue cannot be moved into {place}"
-        raise storage_failing(error, what, place) or StorageFailing(f"{what}: {error}") from error
+        failure = storage_failing(error, what, place, "then run the same command again")
+        raise failure or StorageFailing(f"{what}: {error}", "report it") from error
 
 
 def _listed(names: Sequence[str]) -> str:

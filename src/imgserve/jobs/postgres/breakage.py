@@ -16,21 +16,24 @@ CONFLICTS = (
 GOES_ON = "the server goes on by itself"
 
 
-def storage_failing(error: Exception, what: str, place: str) -> StorageFailing | None:
-    """``what`` could not be done with the database at ``place``. None: the error is a bug of ours."""
+def storage_failing(error: Exception, what: str, place: str, after: str = GOES_ON) -> StorageFailing | None:
+    """``what`` could not be done with the database at ``place``; ``after`` says what then follows its repair.
+
+    None: the error is a bug of ours.
+    """
     if isinstance(error, errors.DiskFull):
-        return DiskFull(f"{what}: the disk of {place} is full", f"free disk space there; {GOES_ON}")
+        return DiskFull(f"{what}: the disk of {place} is full", f"free disk space there; {after}")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return StorageFailing(
             f"{what}: {place} is read-only",
-            f"give all hosts in the queue's URL, so that the primary is found; {GOES_ON}",
+            f"give all hosts in the queue's URL, so that the primary is found; {after}",
         )
     if isinstance(error, errors.InsufficientPrivilege | errors.InvalidAuthorizationSpecification):
         return StorageFailing(f"{what}: {_text(error)}", "give the queue's user the rights of docs/howto/scale-out.md")
     if isinstance(error, errors.UniqueViolation):
         return None  # it was tried again
     if isinstance(error, (*CONFLICTS, psycopg.OperationalError, psycopg.InterfaceError)):
-        return StorageFailing(f"{what}: {_text(error)}", f"look at the database {place}; {GOES_ON}")
+        return StorageFailing(f"{what}: {_text(error)}", f"look at the database {place}; {after}")
     return None
 
 

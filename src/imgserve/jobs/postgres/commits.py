@@ -45,7 +45,7 @@ class Commits:
                 prepare(connection)
         except psycopg.Error as error:
             raise (
-                storage_failing(error, "the queue cannot be opened", place)
+                storage_failing(error, "the queue cannot be opened", place, "then start again")
                 or StorageFailing(f"the queue at {place} cannot be opened: {error}", "look at the queue's URL")
             ) from error
         return connection
