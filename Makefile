@@ -130,14 +130,18 @@ $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt
 chaos:
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 $(CHAOS_TARGETS)
 
-$(CHAOS_TARGETS): .venv/.test system-packages
-	@CHAOS=full $(BIN)/pytest --no-header -v -rs --timeout 7200 $(TESTS) >$(OUT).part 2>&1; status=$$?; \
-	sed 's|$(CURDIR)/||g' $(OUT).part >$(OUT); rm $(OUT).part; cat $(OUT); exit $$status
+# What the tests do with a few requests, with a thousand for each call; and the queue's contract through PgBouncer.
+CONFORMANCE := openapi pooled
+CONFORMANCE_TARGETS := $(CONFORMANCE:%=conformance-%)
+conformance-openapi: TESTS = tests/conformance
+conformance-pooled: TESTS = tests/contract/queue -k pooled
+$(CONFORMANCE_TARGETS): OUT = docs/conformance/$(@:conformance-%=%).txt
 
-# What the tests do with a few requests, with a thousand for each call.
-conformance: OUT = docs/conformance/openapi.txt
-conformance: .venv/.test
-	@CHAOS=full $(BIN)/pytest --no-header -v --timeout 7200 tests/conformance >$(OUT).part 2>&1; status=$$?; \
+conformance:
+	@$(MAKE) --no-print-directory --keep-going --jobs 1 $(CONFORMANCE_TARGETS)
+
+$(CHAOS_TARGETS) $(CONFORMANCE_TARGETS): .venv/.test system-packages
+	@CHAOS=full $(BIN)/pytest --no-header -v -rs --timeout 7200 $(TESTS) >$(OUT).part 2>&1; status=$$?; \
 	sed 's|$(CURDIR)/||g' $(OUT).part >$(OUT); rm $(OUT).part; cat $(OUT); exit $$status
 
 check: .venv/.test

@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.sizes import IS_FULL, Figures
 
@@ -60,6 +61,13 @@ def postgres() -> Iterator[Postgres]:
     """One server for the tests that share it, each with a database of its own. It would not survive a power cut."""
     with Postgres({"fsync": "off"}) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres: Postgres) -> Iterator[PgBouncer]:
+    """In front of that server."""
+    with PgBouncer(postgres) as opened:
+        yield opened
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

@@ -14,7 +14,7 @@ from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import House
 from tests.support.sqlite import SqliteHouse
 
-ENGINES = ("sqlite", "postgres")
+ENGINES = ("sqlite", "postgres", pytest.param("pooled", marks=pytest.mark.full_size))
 # The server runs on uvloop alone; `imgserve render` runs on asyncio's own loop, but transfers nothing but files. A loop
 # drives what these are about: libcurl's sockets and timers, whole fetches, and whole writes of every kind. All else
 # is done above that, or in threads (FTP, files), and is the same on both.
@@ -36,7 +36,8 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield file
         await file.crash()
     else:
-        database = PostgresHouse(request.getfixturevalue("postgres"))
+        pooler = request.getfixturevalue("pooler") if request.param == "pooled" else None
+        database = PostgresHouse(request.getfixturevalue("postgres"), pooler)
         yield database
         await database.crash()
         database.close()

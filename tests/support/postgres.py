@@ -58,7 +58,7 @@ DO $$
 DECLARE name text;
 BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend';
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle';
     SET LOCAL session_replication_role = replica;
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}' LOOP
         EXECUTE format('DELETE FROM {schema}.%I', name);
@@ -261,7 +261,9 @@ class Postgres:
         self.execute(REMEMBER.format(schema=schema), name)
 
     def reset(self, name: str, schema: str = "public") -> None:
-        """Gives them their remembered rows and sequences, and ends the database's connections."""
+        """Gives them their remembered rows and sequences. Transactions that are under way end with their connections;
+        other connections stay, since a pooler keeps them.
+        """
         self.execute(RESET.format(schema=schema), name)
 
     def url(self, database: str, user: str = OWNER, host: str = "127.0.0.1") -> str:

@@ -11,6 +11,7 @@ from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.postgres.schema import migrate
 from imgserve.jobs.protocol import Queue
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.queues import START
 
@@ -18,11 +19,13 @@ SCHEMA = "imgserve"
 
 
 class PostgresHouse:
-    """One node at a time, as ``queues.House`` has it. ``is_bare``: no queue was ever in the database."""
+    """One node at a time, as ``queues.House`` has it; behind ``pooler``, if there is one.
 
-    def __init__(self, server: Postgres, *, is_bare: bool = False) -> None:
-        self._server = server
-        self._is_bare = is_bare
+    ``is_bare``: no queue was ever in the database.
+    """
+
+    def __init__(self, server: Postgres, pooler: PgBouncer | None = None, *, is_bare: bool = False) -> None:
+        self._server, self._pooler, self._is_bare = server, pooler, is_bare
         if is_bare:
             self.database = server.database()
         else:
@@ -31,7 +34,8 @@ class PostgresHouse:
 
     @property
     def address(self) -> Address:
-        return Address(self._server.url(self.database))
+        direct = self._server.url(self.database)
+        return Address(direct) if self._pooler is None else Address(self._pooler.url(self.database), direct)
 
     async def open(
         self, now: float = START, config: Config | None = None, on_end: Callable[[Ended], None] = lambda _: None
