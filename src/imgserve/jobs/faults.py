@@ -101,6 +101,10 @@ class StorageFailing(ImgserveError):
     def in_full(self) -> "StorageFailing":
         return self._in_full or self
 
+    def again(self) -> "StorageFailing":
+        """A new one, for another caller."""
+        return type(self)(self.detail, self.hint, self._in_full)
+
 
 class DiskFull(StorageFailing):
     """The disk of the data directory is full, or nearly."""

@@ -48,10 +48,15 @@ class Result:
 class ReadConnection(Reader):
     def __init__(self, raw: "psycopg.Connection[tuple[Any, ...]]", *, is_pooled: bool = False) -> None:
         """``is_pooled``: through PgBouncer, which may give each transaction another session."""
+        self._is_pooled = is_pooled
+        self.attach(raw)
+
+    def attach(self, raw: "psycopg.Connection[tuple[Any, ...]]") -> None:
+        """Go on over another connection."""
         self.raw = raw
         raw.adapters.register_dumper(int, Int8BinaryDumper)  # one type for all, so one plan for each statement
         raw.adapters.register_dumper(float, FloatBinaryDumper)
-        raw.prepare_threshold = None if is_pooled else 0
+        raw.prepare_threshold = None if self._is_pooled else 0
         raw.prepared_max = PREPARED_MAX
         self._cursor = psycopg.RawCursor(raw)
 

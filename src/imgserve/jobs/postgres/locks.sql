@@ -1,8 +1,9 @@
 -- A transaction's settings are its own: through a pooler the next one may have another session. It waits so long for
--- another node's locks; then its transactions are tried one by one.
+-- another node's locks; then its transactions are tried one by one. A node that stands still keeps its locks so long.
 -- name: begin
 SELECT extract(epoch FROM clock_timestamp())::double precision, set_config('search_path', 'imgserve', true),
-    set_config('imgserve.epoch', $1, true), set_config('lock_timeout', '2s', true)
+    set_config('imgserve.epoch', $1, true), set_config('lock_timeout', '2s', true),
+    set_config('idle_in_transaction_session_timeout', '10s', true)
 
 -- In the order of the keys, so that two nodes do not wait for each other.
 -- name: order

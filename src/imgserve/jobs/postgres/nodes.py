@@ -35,6 +35,24 @@ def skip_events(db: Connection) -> None:
     db.execute(SQL["skip_events"], (SKIPPED_EVENTS,))
 
 
+def mark(db: Connection, own: int, link: int, commit: int) -> None:
+    """Let this transaction be the node's ``commit``. It fails if ``link`` is not the node's last connection."""
+    db.execute(SQL["mark"], (own, link, commit))
+
+
+def relink(db: Connection, own: int) -> tuple[int, int] | None:
+    """The number of this connection, and the last commit over the ones before it, which cannot commit any more.
+
+    None: the node was taken over.
+    """
+    row: tuple[int, int] | None = db.execute(SQL["relink"], (own,)).fetchone()
+    return row
+
+
+def prolong_claims(db: Connection, own: int, until: float) -> None:
+    db.execute(SQL["prolong_claims"], (own, until))
+
+
 def leave(db: Connection, own: int) -> None:
     """This node ends: what it leaves may be taken over at once."""
     db.execute(SQL["leave"], (own,))

@@ -12,6 +12,17 @@ SELECT epoch FROM node WHERE seen_at < $1 AND epoch <> $2 FOR UPDATE SKIP LOCKED
 -- name: others
 SELECT count(*) FROM node WHERE epoch <> $1
 
+-- Part of each commit. Undoes it, by a division by zero, if the node is gone or has connected anew since.
+-- name: mark
+WITH marked AS (UPDATE node SET mark = $3 WHERE epoch = $1 AND link = $2 RETURNING 1) SELECT 1 / count(*) FROM marked
+
+-- Waits for a commit of the older connection that has come this far.
+-- name: relink
+UPDATE node SET link = link + 1 WHERE epoch = $1 RETURNING link, mark
+
+-- name: prolong_claims
+UPDATE job SET lease_until = $2 WHERE status = 'running' AND node = $1
+
 -- name: leave
 UPDATE node SET seen_at = '-infinity' WHERE epoch = $1
 

@@ -12,7 +12,7 @@ from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.model import Claim, Ended
 from imgserve.jobs.postgres import durability, nodes, takeover
 from imgserve.jobs.postgres.address import Address
-from imgserve.jobs.postgres.commits import Commits
+from imgserve.jobs.postgres.commits import Commits, Node
 from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.schema import migrate
@@ -30,8 +30,8 @@ class PostgresQueue(SqlQueue[Connection]):
     def __init__(
         self, address: Address, config: Config, on_end: Callable[[Ended], None], clock: Clock | None, role: str
     ) -> None:
-        self._commits = Commits(address, is_clock_ours=clock is not None)
-        self._snapshots = DatabaseSnapshots(address)
+        self._commits = Commits(address, self._rejoined, is_clock_ours=clock is not None)
+        self._snapshots = DatabaseSnapshots(address, lambda: self._commits.absence)
         super().__init__(self._commits, self._snapshots, config, on_end, clock, Wakeups())
         self._role = role
         self._durability: Durability | None = None
@@ -61,7 +61,8 @@ class PostgresQueue(SqlQueue[Connection]):
             if isinstance(start, Clock):
                 start.follow(now)
             db.wall_of = self._wall_of
-            epoch = self._commits.epoch = nodes.register(db, self._role, now)
+            epoch = nodes.register(db, self._role, now)
+            self._commits.node = Node(epoch)
             db.begin(epoch, is_clock_ours=False)
             nodes.skip_events(db)
             if dead := nodes.dead(db, epoch, now - self._config.lease_s):
@@ -76,12 +77,25 @@ class PostgresQueue(SqlQueue[Connection]):
         await self._committer.open(prepare)
         self._committer.run_later(self._count_abandoned)
 
+    def _rejoined(self, db: Connection) -> None:
+        """A new connection of the same node, which nobody took over meanwhile: its claims are still its own.
+
+        It may lead to another machine, a promoted standby.
+        """
+        nodes.skip_events(db)
+        self._durability = durability.read(db)
+        if self._clock is not None:
+            now = nodes.now(db)
+            self._clock.follow(now)
+            nodes.prolong_claims(db, self._epoch, now + self._config.lease_s)
+
     def states(self) -> Iterator[State]:
         yield from super().states()
         if self._durability is not None and self._durability.weakness:
             yield State("queue_not_durable", self._durability.weakness, durability.REMEDY)
 
     async def aclose(self) -> None:
+        self._commits.give_up()
         await self._parts.aclose()
         await super().aclose()
 

@@ -18,7 +18,9 @@ CREATE TABLE node (
     version    text   NOT NULL,
     format     int    NOT NULL,            -- the highest that it reads and writes (jobs.stored)
     started_at double precision NOT NULL,
-    seen_at    double precision NOT NULL
+    seen_at    double precision NOT NULL,
+    link       bigint NOT NULL DEFAULT 0,  -- counts the node's connections: none but the last one can commit
+    mark       bigint NOT NULL DEFAULT 0   -- of its last commit
 );
 
 CREATE TABLE job (

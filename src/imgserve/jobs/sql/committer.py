@@ -24,6 +24,18 @@ Announce = Callable[[object], None]
 LATER_S = 0.05
 
 
+class Away(Exception):
+    """The database cannot be reached. ``failure`` is the last cause.
+
+    ``recover`` waits, in the committer's thread, until it can be, and returns the outcomes of the batch. None: it was
+    undone; ``is_undone``: that is known now.
+    """
+
+    def __init__(self, failure: StorageFailing, recover: Callable[[], list[object] | None], *, is_undone: bool) -> None:
+        super().__init__(failure.detail)
+        self.failure, self.recover, self.is_undone = failure, recover, is_undone
+
+
 class Store(Protocol[D]):
     """An engine's database. All but ``failure`` is called in the committer's thread.
 
@@ -36,8 +48,8 @@ class Store(Protocol[D]):
         """Connect, and run ``prepare``. Raises StorageFailing."""
 
     def commit(self, batch: list[Callable[[D], object]], *, is_synced: bool) -> list[object]:
-        """Run these transactions in one commit; the value of each, or its ImgserveError. Raises StorageFailing, and
-        any other exception when the commit was undone and each transaction is to be tried by itself.
+        """Run these transactions in one commit; the value of each, or its ImgserveError. Raises StorageFailing, Away,
+        and any other exception when the commit was undone and each transaction is to be tried by itself.
         """
 
     def failure(self, error: Exception) -> StorageFailing | None:
@@ -60,9 +72,15 @@ class Committer(Generic[D]):
         self._pending: list[_Entry[D]] = []
         self._apart: list[_Entry[D]] = []
         self._is_busy = False
+        self._away: Away | None = None
         self._idle = asyncio.Event()
         self._connection: D | None = None
-        self.failure: StorageFailing | None = None
+        self._failure: StorageFailing | None = None
+
+    @property
+    def failure(self) -> StorageFailing | None:
+        """That of the last commit, or the reason why there is none."""
+        return self._failure if self._away is None else self._away.failure
 
     async def open(self, prepare: Callable[[D], None]) -> None:
         """Open the database, and run ``prepare`` on it. Raises StorageFailing."""
@@ -82,7 +100,7 @@ class Committer(Generic[D]):
         ``announce`` gets the value even when the caller was cancelled meanwhile: the change is stored all the same.
         """
         future: asyncio.Future[object] = self._loop.create_future()
-        self._pending.append(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
+        self._add(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
         self._start()
         return await future  # type: ignore[return-value]
 
@@ -90,7 +108,7 @@ class Committer(Generic[D]):
         """Store a change with the next commit, at the latest after ``LATER_S``. No caller waits for it."""
         future: asyncio.Future[object] = self._loop.create_future()
         future.add_done_callback(_log_failure)
-        self._pending.append(_Entry(transaction, future, None, False))
+        self._add(_Entry(transaction, future, None, False))
         self._loop.call_later(LATER_S, self._start)
 
     async def aclose(self) -> None:
@@ -102,6 +120,12 @@ class Committer(Generic[D]):
 
         await self._thread.call(self._store.close)  # behind an ``open`` that is not done, too
         self._thread.stop()
+
+    def _add(self, entry: "_Entry[D]") -> None:
+        if self._away is not None:
+            entry.resolve(self._fault())
+        else:
+            self._pending.append(entry)
 
     def _start(self) -> None:
         if self._pending and not self._is_busy:
@@ -128,20 +152,48 @@ class Committer(Generic[D]):
 
     def _stored(self, batch: "list[_Entry[D]]", result: "list[object] | Exception") -> None:
         """Resolve the batch's futures; or, when a bug has undone a batch of several, try them one by one."""
-        self.failure = self._store.failure(result) if isinstance(result, Exception) else None
+        if isinstance(result, Away):
+            self._lost(batch, result)
+            return
+        self._failure = self._store.failure(result) if isinstance(result, Exception) else None
         if not isinstance(result, Exception):
             outcomes = result
             assert self._connection is not None
             self._on_commit(self._connection)
-        elif self.failure is not None:
-            failure = self.failure
-            outcomes = [type(failure)(failure.detail, failure.hint, failure.in_full) for _ in batch]
+        elif self._failure is not None:
+            outcomes = [self._fault() for _ in batch]
         elif len(batch) > 1:
             self._apart, outcomes, batch = batch, [], []
         else:
             logs.bug("queue_fault", error=result)
             outcomes = [QueueFault("a fault inside the queue undid this change")]
         for entry, outcome in zip(batch, outcomes, strict=True):
+            entry.resolve(outcome)
+        self._send()
+
+    def _fault(self) -> StorageFailing:
+        assert self.failure is not None
+        return self.failure.again()
+
+    def _lost(self, batch: "list[_Entry[D]]", away: Away) -> None:
+        """Fail all but a batch that may be stored, now and until the database is back."""
+        self._away = away
+        failed = [*(batch if away.is_undone else ()), *self._apart, *self._pending]
+        self._apart, self._pending = [], []
+        for entry in failed:
+            entry.resolve(self._fault())
+        undecided = [] if away.is_undone else batch
+        self._thread.send(away.recover, lambda result: self._returned(undecided, result))
+
+    def _returned(self, undecided: "list[_Entry[D]]", result: "list[object] | Exception | None") -> None:
+        """Resolve a batch that was under way when the database was lost."""
+        outcomes = result if isinstance(result, list) else [self._fault() for _ in undecided]
+        if isinstance(result, list):
+            assert self._connection is not None
+            self._on_commit(self._connection)
+        if not isinstance(result, Exception):  # else the queue is being closed
+            self._away = self._failure = None
+        for entry, outcome in zip(undecided, outcomes, strict=True):
             entry.resolve(outcome)
         self._send()
 
