@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -100,15 +100,9 @@ def of_objects(bucket: ObjectStore) -> House:
     return House(store, transfers, lambda: (name.removeprefix("kept/here/") for name in bucket.names()))
 
 
-@pytest.fixture(scope="module")
-def database(postgres: Postgres) -> Iterator[PostgresHouse]:
-    made = PostgresHouse(postgres)
-    yield made
-    made.close()
-
-
 @asynccontextmanager
-async def in_database(server: Postgres, database: PostgresHouse) -> AsyncIterator[House]:
+async def in_database(server: Postgres) -> AsyncIterator[House]:
+    database = PostgresHouse(server)
     queue = await database.open()
     assert queue.upload_parts is not None
 
@@ -120,14 +114,13 @@ async def in_database(server: Postgres, database: PostgresHouse) -> AsyncIterato
     yield house
     await house.aclose()
     await database.crash()
-    server.execute("TRUNCATE imgserve.upload CASCADE", database.database)
+    database.close()
 
 
 @pytest.fixture(params=["files", "objects", "database"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     if request.param == "database":
-        server, database = map(request.getfixturevalue, ("postgres", "database"))
-        async with in_database(server, database) as made:
+        async with in_database(request.getfixturevalue("postgres")) as made:
             yield made
     elif request.param == "files":
         made = of_files(tmp_path)

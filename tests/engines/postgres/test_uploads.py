@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -11,16 +12,16 @@ from imgserve.engine.config import UploadConfig
 from imgserve.engine.uploaded_parts import PART_BYTES, UploadedParts
 from imgserve.engine.uploads import UploadQuotaFull, Uploads
 from imgserve.jobs.config import Config
-from imgserve.jobs.faults import SourceGone
+from imgserve.jobs.faults import SourceGone, StorageFailing
 from imgserve.jobs.model import Accepted
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.protocol import KeptUpload
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
-from imgserve.request.source import Source, sent_source, upload_id_of
+from imgserve.request.source import Source, received, sent_source, upload_id_of
 from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import UploadNotStored
+from imgserve.transfer.faults import SourceUnavailable, UploadNotStored
 from imgserve.transfer.uploads import NextChunk
 from tests.support.postgres import Postgres
 from tests.support.postgres_house import PostgresHouse
@@ -30,13 +31,6 @@ SHOP = Principal("@shop", "shop", has_quota=True)
 PICTURE = os.urandom(3 * PART_BYTES + 1)
 HOUR_S = 3600.0
 ID = "0123456789abcdef" * 2
-
-
-@pytest.fixture(scope="module")
-def database(postgres: Postgres) -> Iterator[PostgresHouse]:
-    made = PostgresHouse(postgres)
-    yield made
-    made.close()
 
 
 class Node:
@@ -69,11 +63,11 @@ class Node:
 
 
 class Cluster:
-    """Two nodes on one database, which is empty at first."""
+    """Nodes on one database, which is empty at first."""
 
-    def __init__(self, server: Postgres, database: PostgresHouse) -> None:
+    def __init__(self, server: Postgres) -> None:
         self._server = server
-        self._database = database
+        self._database = PostgresHouse(server)
         self._nodes: list[Node] = []
         self.now = START
 
@@ -89,16 +83,33 @@ class Cluster:
     def is_empty(self) -> bool:
         return self.rows("upload") == self.rows("upload_part") == 0
 
+    def cut(self) -> None:
+        """All connections of the nodes."""
+        self._server.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            f" WHERE datname = '{self._database.database}' AND usename <> 'postgres'"
+        )
+
+    @contextmanager
+    def shut(self) -> Iterator[None]:
+        """Nobody can connect, and all connections are cut."""
+        self._server.execute(f"ALTER DATABASE {self._database.database} ALLOW_CONNECTIONS false")
+        self.cut()
+        try:
+            yield
+        finally:
+            self._server.execute(f"ALTER DATABASE {self._database.database} ALLOW_CONNECTIONS true")
+
     async def aclose(self) -> None:
         for node in self._nodes:
             await node.transfers.aclose()
             await node.queue.aclose()
-        self._server.execute("TRUNCATE imgserve.job, imgserve.upload CASCADE", self._database.database)
+        self._database.close()
 
 
 @pytest.fixture
-async def cluster(postgres: Postgres, database: PostgresHouse) -> AsyncIterator[Cluster]:
-    made = Cluster(postgres, database)
+async def cluster(postgres: Postgres) -> AsyncIterator[Cluster]:
+    made = Cluster(postgres)
     yield made
     await made.aclose()
 
@@ -162,3 +173,30 @@ async def test_a_node_that_wakes_too_late_stores_no_job_without_its_picture(clus
     assert cluster.is_empty()
     with pytest.raises(UploadNotStored):
         await frozen.store.receive("f" * 32, chunks(PICTURE))
+
+
+async def test_a_connection_that_was_cut_is_made_anew(cluster: Cluster) -> None:
+    node = await cluster.node()
+    await node.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
+    left = [PICTURE[:PART_BYTES], PICTURE[PART_BYTES:], b""]
+
+    async def cut_off() -> bytes:
+        cluster.cut()
+        return left.pop(0)
+
+    written = await node.store.receive(ID, cut_off)
+    cluster.cut()
+    assert await node.fetched(received(sent_source("a"), ID, written.sha256)) == PICTURE
+
+
+async def test_without_the_database_a_picture_is_not_stored(cluster: Cluster) -> None:
+    node = await cluster.node()
+    await node.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
+    source = received(sent_source("a"), ID, bytes(32))
+    with cluster.shut(), pytest.raises(StorageFailing) as refused:
+        await node.store.receive(ID, chunks(PICTURE))
+    assert "127.0.0.1" not in refused.value.sentence(), "clients need not know where it is"
+    await node.store.receive(ID, chunks(PICTURE))
+    with cluster.shut(), pytest.raises(SourceUnavailable) as unread:
+        await node.fetched(source)
+    assert unread.value.is_retryable

@@ -11,16 +11,19 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 
-from imgserve.jobs.faults import SourceGone, StorageFailing
+from imgserve.jobs.faults import SourceGone
 from imgserve.jobs.postgres.address import Address
-from imgserve.jobs.postgres.breakage import storage_failing
+from imgserve.jobs.postgres.breakage import for_clients, storage_failing
 from imgserve.jobs.postgres.connection import LOCKS, ReadConnection
 from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.queries import load
+from imgserve.telemetry import logs
 
 SQL = load("upload_parts", "postgres")
 
 T = TypeVar("T")
+
+_WHAT = "uploaded pictures cannot be stored or read"
 
 
 class Parts:
@@ -69,24 +72,36 @@ class Parts:
 
         def work() -> T:
             db = self._connected()
-            with db.raw.pipeline(), db.raw.transaction():
-                db.execute(LOCKS["begin"], ("0",))
-                return transaction(db)
+            try:
+                return _once(db, transaction)
+            except psycopg.OperationalError:
+                if not db.raw.closed:
+                    raise
+            # The connection was cut, perhaps long ago. Each transaction may be done twice.
+            return _once(self._connected(), transaction)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except errors.ForeignKeyViolation:
             raise
         except psycopg.Error as error:
-            place = shown(self._address.url)
-            failure = storage_failing(error, "an uploaded picture cannot be stored or read", place)
-            raise failure or StorageFailing(f"an uploaded picture cannot be stored or read: {error}") from error
+            failure = storage_failing(error, _WHAT, shown(self._address.url))
+            if failure is None:
+                raise
+            logs.event("uploads_not_reached", level=logs.WARNING, detail=failure.detail)
+            raise for_clients(failure, _WHAT) from error
 
     def _connected(self) -> ReadConnection:
         if self._connection is None or self._connection.raw.closed:
             raw = psycopg.connect(self._address.conninfo())
             self._connection = ReadConnection(raw, is_pooled=self._address.is_pooled)
         return self._connection
+
+
+def _once(db: ReadConnection, transaction: Callable[[ReadConnection], T]) -> T:
+    with db.raw.pipeline(), db.raw.transaction():
+        db.execute(LOCKS["begin"], ("0",))
+        return transaction(db)
 
 
 def _remove(upload_id: str, db: ReadConnection) -> None:

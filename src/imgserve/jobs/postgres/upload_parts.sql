@@ -3,7 +3,7 @@
 SELECT set_config('synchronous_commit', 'off', true)
 
 -- name: add
-INSERT INTO upload_part (upload, part, data) VALUES ($1, $2, $3)
+INSERT INTO upload_part (upload, part, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
 -- name: size
 SELECT sum(octet_length(data))::bigint FROM upload_part WHERE upload = $1
