@@ -1,17 +1,25 @@
 """``imgserve queue`` as an operator uses it: on a stopped server's directory, and on one that runs."""
 
+import asyncio
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from imgserve.cli.main import main
+from imgserve.jobs.config import Config
+from imgserve.jobs.protocol import KeptUpload
 from imgserve.jobs.sqlite.connection import connect
-from imgserve.jobs.sqlite.queue import FILE_NAME
+from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
+from imgserve.request.principal import OPERATOR_ID
+from imgserve.request.source import received, sent_source
 from tests.service.conftest import put_pictures
+from tests.support.buckets import settings_of
 from tests.support.daemon import LOOPBACK, Daemon
 from tests.support.operating import Operator
 from tests.support.postgres import PASSWORD, Postgres
+from tests.support.queues import START, new_job
 
 
 def test_compact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,3 +69,23 @@ def test_move(tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[
     assert "has the jobs of" in capsys.readouterr().out
     with Daemon(tmp_path / "node", *roots, *place) as node:
         assert Operator(node).shown(job_id) == before
+
+
+async def test_pictures_for_a_bucket_are_copied_by_hand(
+    tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store of objects has tools of its own, and the files have the objects' names."""
+    (tmp_path / "data").mkdir()
+    queue = await SqliteQueue.open(tmp_path / "data", Config(), START)
+    await queue.reserve_upload(KeptUpload("a" * 32, "", 1), START)
+    source = received(sent_source("a"), "a" * 32, bytes(32))
+    await queue.enqueue(msgspec.structs.replace(new_job(), source=source, source_bytes=1), START)
+    await queue.aclose()
+    monkeypatch.setenv("SECRET", "key-of-a-test")
+    settings = settings_of("http://127.0.0.1:9", "s3://pics/uploads") + f'principals = ["{OPERATOR_ID}"]\n'
+    (tmp_path / "settings.toml").write_text(settings.replace("[", 'queue_uploads = "s3://pics/uploads"\n[', 1))
+    words = ("--data-dir", str(tmp_path / "data"), "--config", str(tmp_path / "settings.toml"))
+    database = postgres.database()
+    assert await asyncio.to_thread(main, ["queue", "move", *words, "--queue", postgres.url(database)]) == 0
+    assert f"copy the files of {tmp_path}/data/uploads to s3://pics/uploads now" in capsys.readouterr().out
+    assert postgres.execute("SELECT id, state FROM imgserve.upload", database) == [("a" * 32, "kept")]

@@ -40,10 +40,15 @@ def _move(flags: argparse.Namespace) -> int:
     from imgserve.clock import Clock
     from imgserve.jobs.move import move
     from imgserve.jobs.postgres.address import Address
+    from imgserve.jobs.sqlite.datadir import UPLOADS
 
-    moved = move(settings.data_dir, Address.of(place), settings.queue, Clock(), output.say)
+    bucket = settings.uploads.bucket
+    moved = move(settings.data_dir, Address.of(place), settings.queue, Clock(), output.say, with_pictures=not bucket)
     if not moved.is_new:
         output.say(f"{place.shown} has the jobs of {settings.data_dir} already")
         return output.DONE
     output.say(f"{place.shown} has the jobs of {settings.data_dir} now: {moved.rows['job']:,}, all rows compared")
+    if bucket and moved.rows["upload"]:
+        files = settings.data_dir / UPLOADS
+        output.say(f"copy the files of {files} to {bucket} now, under their own names, before a server starts")
     return output.DONE

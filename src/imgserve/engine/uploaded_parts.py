@@ -9,6 +9,7 @@ import hashlib
 
 from imgserve import failpoint
 from imgserve.jobs.faults import SourceGone, StorageFailing
+from imgserve.jobs.model import UPLOAD_PART_BYTES
 from imgserve.jobs.protocol import UploadParts
 from imgserve.request.source import Source, upload_id_of
 from imgserve.timeout import limit, waiting
@@ -16,8 +17,6 @@ from imgserve.transfer.faults import SourceLost, SourceUnavailable, UploadNotSto
 from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.uploads import NextChunk, Written
 
-# A statement with more of them holds the connection up for others; one with fewer costs as much.
-PART_BYTES = 256 * 1024
 _STEP_BYTES = 128 * 1024
 
 
@@ -33,9 +32,9 @@ class UploadedParts:
             while chunk := await next_chunk():
                 held += chunk
                 size_bytes += len(chunk)
-                while len(held) > PART_BYTES:
-                    data = bytes(held[:PART_BYTES])
-                    del held[:PART_BYTES]
+                while len(held) > UPLOAD_PART_BYTES:
+                    data = bytes(held[:UPLOAD_PART_BYTES])
+                    del held[:UPLOAD_PART_BYTES]
                     digest.update(data)
                     await self._parts.add(upload_id, part, data, is_last=False)
                     part += 1

@@ -55,6 +55,8 @@ KEY_MEMORY_S = 24 * 3600.0
 EVENT_MEMORY_S = 24 * 3600.0
 # The uploaded picture of a failed job is kept for so long, for a retry.
 KEEP_UPLOAD_S = 24 * 3600.0
+# One row of a picture in a database. A statement with more holds its connection up for others; fewer cost as much.
+UPLOAD_PART_BYTES = 256 * 1024
 OPEN: frozenset[OutputStatus] = frozenset({"queued", "placeholder"})
 
 

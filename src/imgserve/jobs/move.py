@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from imgserve.clock import STEP_S, Clock
+from imgserve.jobs import move_uploads
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.postgres import arriving
@@ -66,11 +67,13 @@ class Table(NamedTuple):
 
 
 def move(
-    data_dir: Path, address: Address, config: Config, now: float | Clock, say: Callable[[str], None] = lambda _: None
-) -> Moved:
+    data_dir: Path, address: Address, config: Config, now: float | Clock, say: Callable[[str], None] = lambda _: None,
+    *, with_pictures: bool = True,
+) -> Moved:  # fmt: skip
     """A clock goes on where the last server's ended. ``say`` gets a line for each table.
 
-    Raises StorageFailing; the same call then goes on where this one ended.
+    ``with_pictures``: those of uploads come into the database too. Raises StorageFailing, OSError; the same call then
+    goes on where this one ended.
     """
     with leaving.opened(data_dir) as file, arriving.opened(address) as target:
         if (known := target.queue_id()) is not None:
@@ -80,7 +83,10 @@ def move(
         for table in tables:
             _copy(file, target, table, progress.ahead_s)
             say(f"{table.name}: copied")
+        if with_pictures:
+            move_uploads.copy(file, target, say)
         counts = {table.name: _compare(file, target, table, progress.ahead_s) for table in tables}
+        counts[move_uploads.TABLE] = move_uploads.compare(file, target) if with_pictures else 0
         counters, events_gone = file.counters(), file.events_gone()
         if target.queue_id() is not None:
             raise StorageFailing(f"a server has begun a queue in {shown(address.url)} meanwhile", arriving.DROP_HINT)

@@ -77,7 +77,6 @@ from imgserve.transfer.store import Store
 from imgserve.transfer.uploads import UploadStore
 
 PREFETCH_BYTES = 64_000_000
-UPLOADS = "uploads"  # in the data directory
 UPLOAD_AT_MOST_S = 300.0
 MOST_FORM_BYTES = 200_000_000  # of a job with its picture
 PARTS_BYTES = 65_536  # for the headers of parts
@@ -146,7 +145,7 @@ class Components:
             timeout_s = settings.attempt.delivery_timeout_s
             return UploadedObjects(settings.uploads.bucket, self.transfers.s3, self.transfers.receive, timeout_s)
         parts = self.queue.upload_parts
-        return Uploaded(settings.data_dir / UPLOADS) if parts is None else UploadedParts(parts)
+        return Uploaded(settings.data_dir / datadir.UPLOADS) if parts is None else UploadedParts(parts)
 
     def close(self) -> None:
         """Free the pictures that were kept for later."""

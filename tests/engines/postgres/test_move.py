@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import psycopg
 import pytest
 
@@ -15,17 +16,20 @@ from imgserve.jobs import move as moving
 from imgserve.jobs.config import Config
 from imgserve.jobs.event_views import EventQuery
 from imgserve.jobs.faults import StorageFailing
-from imgserve.jobs.model import Ended
+from imgserve.jobs.model import UPLOAD_PART_BYTES, Ended
 from imgserve.jobs.move import TABLES, move
+from imgserve.jobs.move_uploads import CHUNK_PARTS
 from imgserve.jobs.postgres.arriving import ArrivingQueue
-from imgserve.jobs.protocol import Queue
+from imgserve.jobs.protocol import KeptUpload, Queue
+from imgserve.jobs.sqlite.datadir import UPLOADS
 from imgserve.jobs.sqlite.leaving import LEFT_NAME
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.jobs.views import JobQuery
+from imgserve.request.source import received, sent_source
 from tests.contract.queue.test_random import World
 from tests.support.postgres import Postgres
 from tests.support.postgres_house import PostgresHouse
-from tests.support.queues import START, claimed, ended, failed, output, released
+from tests.support.queues import START, claimed, ended, failed, new_job, output, released
 from tests.support.sqlite import SqliteHouse
 
 CONFIG = Config(min_free_disk_bytes=0)
@@ -330,3 +334,60 @@ async def test_two_files_do_not_come_into_one_queue(
     await filled(other)
     await other.crash()
     assert "another data directory is being moved" in refusal(other.data_dir, database)
+
+
+PICTURES = {"0" * 32: b"", "a" * 32: b"x" * (CHUNK_PARTS * UPLOAD_PART_BYTES + 1), "f" * 32: b"the last one"}
+
+
+async def with_pictures(file: SqliteHouse) -> None:
+    """Three jobs with their pictures, and a picture without a job."""
+    queue = await file.open()
+    (file.data_dir / UPLOADS).mkdir()
+    (file.data_dir / UPLOADS / ("b" * 32)).write_bytes(b"of nobody")
+    for upload_id, picture in PICTURES.items():
+        (file.data_dir / UPLOADS / upload_id).write_bytes(picture)
+        await queue.reserve_upload(KeptUpload(upload_id, "", len(picture)), START)
+        source = received(sent_source("a"), upload_id, bytes(32))
+        await queue.enqueue(msgspec.structs.replace(new_job(), source=source, source_bytes=len(picture)), START)
+    await file.crash()
+
+
+async def arrived_pictures(database: PostgresHouse) -> dict[str, bytes]:
+    queue = await database.open()
+    parts = queue.upload_parts
+    assert parts is not None
+    pictures = dict[str, bytes]()
+    for upload in await queue.uploads():
+        if await parts.size_bytes(upload.id) is not None:
+            numbers = range(CHUNK_PARTS + 1)
+            pictures[upload.id] = b"".join([await parts.read(upload.id, number) or b"" for number in numbers])
+    return pictures
+
+
+async def test_pictures_of_uploads_move_too(file: SqliteHouse, database: PostgresHouse) -> None:
+    await with_pictures(file)
+    assert move(file.data_dir, database.address, CONFIG, START).rows["upload_part"] == CHUNK_PARTS + 3
+    assert await arrived_pictures(database) == PICTURES
+
+
+async def test_a_picture_that_is_missing_holds_up_no_other(file: SqliteHouse, database: PostgresHouse) -> None:
+    await with_pictures(file)
+    (file.data_dir / UPLOADS / ("0" * 32)).unlink()
+    said: list[str] = []
+    move(file.data_dir, database.address, CONFIG, START, said.append)
+    assert [line for line in said if "is missing" in line] == [
+        f"the picture {file.data_dir / UPLOADS / ('0' * 32)} is missing; its job will fail with source_lost"
+    ]
+    assert (await arrived_pictures(database)).keys() == PICTURES.keys() - {"0" * 32}
+
+
+async def test_pictures_that_were_copied_stay_and_one_that_has_changed_is_found(
+    file: SqliteHouse, database: PostgresHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await with_pictures(file)
+    assert cut_at(monkeypatch, file, database, "become_the_queue")
+    stored(database, "UPDATE imgserve_move.upload_part SET data = 'y' WHERE part = 3")
+    assert "the pictures of uploads are not those of the data directory" in refusal(file.data_dir, database)
+    stored(database, "DELETE FROM imgserve_move.upload_part WHERE part >= 3 OR upload > 'a'")
+    move(file.data_dir, database.address, CONFIG, START)
+    assert await arrived_pictures(database) == PICTURES

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from imgserve.engine.config import UploadConfig
-from imgserve.engine.uploaded_parts import PART_BYTES, UploadedParts
+from imgserve.engine.uploaded_parts import UploadedParts
 from imgserve.engine.uploads import UploadQuotaFull, Uploads
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import SourceGone, StorageFailing
-from imgserve.jobs.model import Accepted
+from imgserve.jobs.model import UPLOAD_PART_BYTES, Accepted
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.protocol import KeptUpload
 from imgserve.request.limits import Limits
@@ -28,7 +28,7 @@ from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import START, claimed, ended, new_job, output
 
 SHOP = Principal("@shop", "shop", has_quota=True)
-PICTURE = os.urandom(3 * PART_BYTES + 1)
+PICTURE = os.urandom(3 * UPLOAD_PART_BYTES + 1)
 HOUR_S = 3600.0
 ID = "0123456789abcdef" * 2
 
@@ -156,7 +156,7 @@ async def test_what_a_dead_node_was_receiving_another_one_deletes(cluster: Clust
     dying, other = await cluster.node(), await cluster.node()
     await dying.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
     assert dying.queue.upload_parts is not None
-    await dying.queue.upload_parts.add(ID, 0, PICTURE[:PART_BYTES], is_last=False)
+    await dying.queue.upload_parts.add(ID, 0, PICTURE[:UPLOAD_PART_BYTES], is_last=False)
     for later_s, is_empty in ((HOUR_S - 1, False), (HOUR_S + 1, True)):
         cluster.now = START + later_s
         await other.uploads.tidy()
@@ -178,7 +178,7 @@ async def test_a_node_that_wakes_too_late_stores_no_job_without_its_picture(clus
 async def test_a_connection_that_was_cut_is_made_anew(cluster: Cluster) -> None:
     node = await cluster.node()
     await node.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
-    left = [PICTURE[:PART_BYTES], PICTURE[PART_BYTES:], b""]
+    left = [PICTURE[:UPLOAD_PART_BYTES], PICTURE[UPLOAD_PART_BYTES:], b""]
 
     async def cut_off() -> bytes:
         cluster.cut()

@@ -11,6 +11,8 @@ from pathlib import Path
 from imgserve.jobs.faults import DiskFull, StorageFailing
 from imgserve.jobs.sqlite.breakage import FREE, GOES_ON, storage_failing
 
+# The directory beside the queue file that has the pictures of uploads.
+UPLOADS = "uploads"
 # ``cli.owner`` holds the lock for a moment too, to see whether a server does.
 _TRIES, _PAUSE_S = 5, 0.02
 # Two changes of a directory within one tick of the file system's clock leave the same time; FAT's tick is the longest.

@@ -21,6 +21,7 @@ from imgserve.jobs.sqlite.schema import migrate
 # The file's name once its jobs are elsewhere: no server finds it by chance and carries them out again.
 LEFT_NAME = FILE_NAME + ".moved"
 
+_KEPT_UPLOADS = "SELECT id FROM upload WHERE state = 'kept' ORDER BY id"
 _COUNTERS = """SELECT name, seq FROM sqlite_sequence
     UNION ALL SELECT 'webhook_try', coalesce(max(number), 0) FROM webhook_try"""
 
@@ -52,6 +53,11 @@ class LeavingQueue:
 
     def read(self, select: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         return rows(self._db, select, values)
+
+    def pictures(self) -> Iterator[tuple[str, Path]]:
+        """The ids of uploads that jobs keep, in their order, and their files."""
+        for (upload_id,) in rows(self._db, _KEPT_UPLOADS):
+            yield upload_id, self._path.parent / datadir.UPLOADS / upload_id
 
     def counters(self) -> dict[str, int]:
         """The highest number that each table has given out; of tries, the highest that there is."""
