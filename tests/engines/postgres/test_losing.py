@@ -14,10 +14,12 @@ from imgserve.jobs.model import Accepted, OutputResult, Settlement
 from imgserve.jobs.postgres import commits
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import OWNER, Postgres
-from tests.support.queues import START, accepted, claimed, new_job, released
+from tests.support.queues import START, accepted, claimed, new_job, output, released
 from tests.support.relay import Relay
 from tests.support.sizes import PATIENCE_S
+from tests.support.standby import Standby
 
 FAST = {"fsync": "off"}
 
@@ -48,6 +50,12 @@ async def eventually(is_so: Callable[[], Awaitable[bool]]) -> None:
     while not await is_so():
         assert time.monotonic() < ends_at
         await asyncio.sleep(0.01)
+
+
+async def quiet(queue: PostgresQueue) -> None:
+    """Return when nothing is left to be stored by itself."""
+    for _ in range(2):
+        await queue.heartbeat((), START)
 
 
 async def back(queue: PostgresQueue) -> None:
@@ -86,10 +94,11 @@ async def test_jobs_are_refused_at_once_while_it_is_away_and_taken_when_it_is_ba
 
 async def test_a_server_that_has_started_again_meanwhile_is_not_noticed(server: Postgres) -> None:
     async with opened(server.url(server.database())) as queue:
-        await accepted(queue)
+        await quiet(queue)
         await queue.counts()
         server.kill()
         server.start()
+        await accepted(queue)
         await accepted(queue)
         server.restart()
         assert (await queue.counts()).accepting == 2
@@ -123,3 +132,112 @@ async def test_a_commit_that_arrives_late_is_undone(server: Postgres) -> None:
             assert isinstance(entry, Accepted)
             assert jobs(server, name) == [(entry.number, "accepting")]
     assert "division by zero" in server.log.read_text()
+
+
+async def test_a_database_that_stands_still_is_given_up_and_found_again(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = server.database()
+    async with opened(server.url(name)) as queue:
+        monkeypatch.setattr(commits, "ANSWER_S", 0.3)
+        await quiet(queue)
+        server.restart()  # the next connection has less patience
+        await accepted(queue)
+        server.freeze()
+        with pytest.raises(StorageFailing):
+            await queue.enqueue(new_job(), START)
+        server.thaw()
+        await back(queue)
+        await accepted(queue)
+        assert len(jobs(server, name)) == 2
+
+
+async def test_a_node_that_was_taken_over_becomes_another_one(server: Postgres) -> None:
+    name = server.database()
+    async with opened(server.url(name)) as queue:
+        await released(queue)
+        claim = await claimed(queue)
+        late = await accepted(queue, output("http://place.test:80/b.png"))
+        (before,) = server.execute("SELECT epoch FROM imgserve.node", name)
+        server.execute("UPDATE imgserve.node SET seen_at = '-infinity'", name)
+        async with opened(server.url(name), START + 100):
+            assert jobs(server, name) == [(claim.number, "queued"), (late.number, "queued")]
+            assert await queue.heartbeat((claim,), START + 100) == frozenset()
+            assert await queue.heartbeat((claim,), START + 100) == frozenset()
+            await queue.activate(late.number, (), START + 100)
+            entry = await accepted(queue)
+            epochs = {epoch for (epoch,) in server.execute("SELECT epoch FROM imgserve.node", name)}
+            assert (len(epochs), before[0] in epochs) == (2, False)
+            assert server.execute(f"SELECT epoch IN (SELECT epoch FROM imgserve.node) FROM imgserve.job"
+                                  f" WHERE number = {entry.number}", name) == [(True,)]
+
+
+async def test_claims_outlast_the_absence_of_the_database(server: Postgres) -> None:
+    """Their node finds them again before anybody else takes them."""
+    name, clock = server.database(), Clock()
+    async with opened(server.url(name), clock) as queue:
+        await released(queue, now=clock())
+        claim = await claimed(queue, clock())
+        server.execute("UPDATE imgserve.job SET lease_until = 1", name)
+        server.restart()
+        assert (await queue.take_work(1, clock())).claims == ()
+        assert await queue.heartbeat((claim,), clock()) == {claim.number}
+
+
+async def test_a_database_that_takes_no_writes_refuses_jobs_until_it_does(server: Postgres) -> None:
+    async with opened(server.url(server.database())) as queue:
+        server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        server.execute("SELECT pg_reload_conf()")
+
+        async def is_refused() -> bool:
+            try:
+                await queue.enqueue(new_job(), START)
+            except StorageFailing:
+                return True
+            return False
+
+        await eventually(is_refused)
+        server.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        server.execute("SELECT pg_reload_conf()")
+        await back(queue)
+        await accepted(queue)
+
+
+async def test_a_queue_closes_while_its_database_is_away(server: Postgres) -> None:
+    async with opened(server.url(server.database())) as queue:
+        await queue.counts()
+        server.kill()
+        with pytest.raises(StorageFailing):
+            await queue.enqueue(new_job(), START)
+    server.start()
+
+
+async def test_a_pooler_that_starts_again_is_not_noticed(server: Postgres) -> None:
+    name = server.database()
+    with PgBouncer(server) as pooler:
+        queue = await PostgresQueue.open(Address(pooler.url(name), server.url(name)), Config(), START)
+        await quiet(queue)
+        pooler.kill()
+        pooler.start()
+        await accepted(queue)
+        await quiet(queue)
+        server.restart()
+        await accepted(queue)
+        assert (await queue.counts()).accepting == 2
+        await queue.aclose()
+
+
+async def test_a_promoted_standby_is_found_with_all_that_was_stored() -> None:
+    with Postgres(FAST) as primary, Standby(primary, FAST) as standby:
+        name = primary.database()
+        standby.make_synchronous()
+        async with opened(standby.both(name)) as queue:
+            entries = await asyncio.gather(*(accepted(queue) for _ in range(20)))
+            primary.kill()
+            with pytest.raises(StorageFailing):
+                await queue.enqueue(new_job(), START)
+            standby.promote()
+            await back(queue)
+            entries.append(await accepted(queue))
+            numbers = [entry.number for entry in entries]
+            assert [number for number, _ in jobs(standby, name)] == sorted(numbers)
