@@ -98,7 +98,8 @@ class Reload:
         if file and load.is_shut(file):
             logs.event("presets_kept", detail=f"the server's user may not read {file}")
             return self._last
-        return load.reloadable(Namespace(config=file), keys=keys) if file else self._last
+        bucket = self._settings.uploads.bucket
+        return load.reloadable(Namespace(config=file), keys=keys, bucket=bucket) if file else self._last
 
 
 def _log_failure(error: ImgserveError | OSError) -> None:

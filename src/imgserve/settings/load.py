@@ -109,18 +109,21 @@ def settle(
             with suppress(KeyFileInvalid):  # one that this user may not read
                 keys = settled.api.keys()
                 problems += _tables_together(settled, keys, gathered)
-            problems += _place_of_uploads(settled, gathered)
+            problems += _place_of_uploads(settled.uploads.bucket, settled, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return settled
 
 
 def reloadable(
-    flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, keys: Sequence[Key] = (), *, is_look: bool = False
-) -> Reloadable:
+    flags: Namespace, environ: Mapping[str, str] = ENVIRONMENT, keys: Sequence[Key] = (), bucket: str = "",
+    *, is_look: bool = False,
+) -> Reloadable:  # fmt: skip
     """The settings that SIGHUP reads again, of the TOML file, whose other ones are checked by name and type only.
 
-    ``keys``: those that hold from now on. ``is_look`` is as in ``load``. Raises SettingsInvalid.
+    ``keys``: those that hold from now on; ``bucket``: that of uploads. ``is_look`` is as in ``load``.
+
+    Raises SettingsInvalid.
     """
     problems: list[str] = []
     file = config_file(_own_dir(environ))
@@ -130,6 +133,7 @@ def reloadable(
         problems += _problems_of(config, gathered, gathered.unread)
         problems += [] if problems else _unknown_pictures(config.presets, config.pictures, gathered)
         problems += [] if problems else _tables_together(config, keys, gathered)
+        problems += [] if problems else _place_of_uploads(bucket, config, gathered)
     if problems:
         raise SettingsInvalid("; ".join(problems))
     return config
@@ -157,11 +161,11 @@ def _tables_together(config: Settings | Reloadable, keys: Sequence[Key], gathere
         yield from _placed("webhooks", problems, gathered)
 
 
-def _place_of_uploads(settings: Settings, gathered: Gathered) -> Iterator[str]:
-    if settings.uploads.bucket:
+def _place_of_uploads(bucket: str, config: Settings | Reloadable, gathered: Gathered) -> Iterator[str]:
+    if bucket:
         from imgserve.transfer import credential_problems
 
-        fault = credential_problems.fault_of_uploads(settings.uploads.bucket, settings.credentials)
+        fault = credential_problems.fault_of_uploads(bucket, config.credentials)
         if fault:
             yield f"{gathered.place_of('uploads.kept_in')[1]}: {fault}"
 

@@ -14,14 +14,19 @@ import pytest
 
 from imgserve.api.config import Config as ApiConfig
 from imgserve.cli import owner
-from imgserve.cli.check import certificates, exposure, files, installation, libraries, machine, mounts, storage
+from imgserve.cli.check import certificates, exposure, files, installation, libraries, machine, mounts, storage, uploads
 from imgserve.cli.check.finding import Finding
+from imgserve.engine.config import UploadConfig
 from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.inspect import inspect
 from imgserve.jobs.sqlite.queue import FILE_NAME
+from imgserve.request.principal import OPERATOR_ID
+from imgserve.setting import Secret
 from imgserve.settings.tree import Settings
 from tests.contract.queue.test_webhooks import messages, posted
+from tests.support.buckets import ObjectStore, credential_for
 from tests.support.certificates import Authority
+from tests.support.habits import Habit
 from tests.support.queues import START, accepted, claimed, ended, failed, output, released
 from tests.support.sqlite import SqliteHouse
 from tests.unit.settings.test_settings import loaded
@@ -403,3 +408,20 @@ async def test_jobs_in_a_file_beside_the_database_are_named(house: Path) -> None
     await queue.settle(ended(claim, "delivered"), START)
     await place.crash()
     assert said(storage.look, there, "queue file") == []
+
+
+def test_the_bucket_of_uploads_is_asked(house: Path) -> None:
+    habit = Habit()
+    with ObjectStore(habit) as store:
+        place = f"{store.url}/uploads"
+        own = msgspec.structs.replace(credential_for(store.endpoint, place), principals=(OPERATOR_ID,))
+        bare = msgspec.structs.replace(settings_in(house), uploads=UploadConfig(place))
+        settings = msgspec.structs.replace(bare, credentials={"store": own})
+        assert said(uploads.look, settings, "uploads") == [("ok", f"{place} answers")]
+        assert habit.methods == "HEAD"
+        unread = msgspec.structs.replace(own, secret=Secret(""))
+        [(state, _)] = said(uploads.look, msgspec.structs.replace(bare, credentials={"store": unread}), "uploads")
+        assert state == "unknown"
+    [(state, detail)] = said(uploads.look, settings, "uploads")
+    assert (state, detail.startswith(place)) == ("fault", True)
+    assert said(uploads.look, settings_in(house), "uploads") == []

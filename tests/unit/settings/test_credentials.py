@@ -164,8 +164,11 @@ def test_a_bucket_for_uploads_has_a_credential_of_its_own(tmp_path: Path) -> Non
         (BUCKET.replace("@operator", "shop"), 'expected principals = ["@operator"] in [credential.store]'),
         (f"{BUCKET}[{wider}", 'expected principals = ["@operator"] in [credential.all]'),
     ):
-        [found] = faults(written(tmp_path, text))
+        flags = written(tmp_path, text)
+        [found] = faults(flags)
         assert found.startswith(f"line 2: queue_uploads: {fault}")
+        with pytest.raises(SettingsInvalid, match="line 2: queue_uploads"):
+            reloadable(flags, environ(), bucket="s3://pics/uploads")
 
 
 @pytest.mark.parametrize(

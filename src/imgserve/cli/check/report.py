@@ -13,7 +13,7 @@ from typing import get_args
 import msgspec
 
 from imgserve.cli import output
-from imgserve.cli.check import certificates, exposure, files, installation, machine, storage, workers
+from imgserve.cli.check import certificates, exposure, files, installation, machine, storage, uploads, workers
 from imgserve.cli.check.finding import Finding, State, fault, ok, warning
 from imgserve.errors import counted
 from imgserve.imaging.config import Config as PoolConfig
@@ -52,6 +52,7 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
             from imgserve.cli.check import database  # it loads psycopg, which no other queue needs
 
             yield from database.look(settings)
+        yield from uploads.look(settings)
         yield from files.look(settings)
         yield from exposure.look(settings)
         yield from machine.limits(settings)

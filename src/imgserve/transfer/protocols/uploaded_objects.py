@@ -82,6 +82,10 @@ class UploadedObjects:
             if result is not None:
                 raise result
 
+    async def ask(self) -> None:
+        """Look for an object that is not there. Raises TransferError if the bucket does not answer, or refuses."""
+        await self._s3.look(self._object("imgserve-check"), self._write("imgserve-check"))
+
     async def orphans(self, _known: frozenset[str]) -> frozenset[str]:
         return frozenset()
 
