@@ -1,5 +1,7 @@
 """The life of uploaded pictures: a real queue and real files, without a server."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -166,6 +168,22 @@ async def test_the_disk_keeps_room_for_the_queue(house: House) -> None:
     with pytest.raises(DiskFull):
         await kept(house, uploads)
     assert house.names == set()
+
+
+async def test_what_is_coming_counts_for_the_disk(house: House, tmp_path: Path) -> None:
+    await house.open(UploadConfig())
+    much = int(shutil.disk_usage(tmp_path).free * 0.6)
+    config = UploadConfig(quota_bytes=4 * much, max_bytes=4 * much)
+    uploads = Uploads(house.queue, house.files, config, 0.5, much, lambda: START)
+
+    async def sent() -> None:
+        async with uploads.received(sent_source("a"), SHOP, chunks(PICTURE), much):
+            pass
+
+    first, second = await asyncio.gather(sent(), sent(), return_exceptions=True)
+    assert first is None
+    assert isinstance(second, DiskFull)
+    await sent()
 
 
 async def test_two_servers_of_one_queue_share_quota_and_pictures(house: House) -> None:

@@ -127,10 +127,11 @@ class Uploads:
     async def _stored(self, upload: KeptUpload, next_chunk: NextChunk) -> Written:
         """The picture, in the room that is reserved for it. Nothing stays when it fails."""
         self._queue.check_disk(self._coming_bytes + upload.size_bytes)
-        await self._reserve(upload)
         self._coming_bytes += upload.size_bytes
-        is_whole = False
+        is_reserved = is_whole = False
         try:
+            await self._reserve(upload)
+            is_reserved = True
             with stage("receive"):
                 written = await self._receive(upload.id, next_chunk)
             self._queue.resize_upload(upload.id, written.size_bytes)
@@ -138,7 +139,7 @@ class Uploads:
             return written
         finally:
             self._coming_bytes -= upload.size_bytes
-            if not is_whole:
+            if is_reserved and not is_whole:
                 await self._drop(upload.id)
 
     async def _receive(self, upload_id: str, next_chunk: NextChunk) -> Written:

@@ -14,6 +14,7 @@ from imgserve.engine.uploads import UploadQuotaFull, Uploads
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import SourceGone, StorageFailing
 from imgserve.jobs.model import UPLOAD_PART_BYTES, Accepted
+from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.protocol import KeptUpload
 from imgserve.request.limits import Limits
@@ -23,6 +24,7 @@ from imgserve.transfer.config import Config as TransferConfig
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceUnavailable, UploadNotStored
 from imgserve.transfer.uploads import NextChunk
+from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import START, claimed, ended, new_job, output
@@ -71,8 +73,11 @@ class Cluster:
         self._nodes: list[Node] = []
         self.now = START
 
-    async def node(self) -> Node:
-        made = Node(await PostgresQueue.open(self._database.address, Config(), START), self)
+    async def node(self, pooler: PgBouncer | None = None) -> Node:
+        address = self._database.address
+        if pooler is not None:
+            address = Address(pooler.url(self._database.database), address.url)
+        made = Node(await PostgresQueue.open(address, Config(), START), self)
         self._nodes.append(made)
         return made
 
@@ -131,6 +136,13 @@ async def test_one_node_receives_another_reads_and_deletes(cluster: Cluster) -> 
     await runner.queue.settle(ended(await claimed(runner.queue), "delivered"), START)
     await runner.uploads.tidy()
     assert cluster.is_empty()
+
+
+async def test_through_a_pooler_that_changes_the_session(postgres: Postgres, cluster: Cluster) -> None:
+    with PgBouncer(postgres, pool_size=2) as pooler:
+        first, second = await cluster.node(pooler), await cluster.node(pooler)
+        (one, _), (other, _) = await asyncio.gather(first.taken_in(), second.taken_in())
+        assert await second.fetched(one) == await first.fetched(other) == PICTURE
 
 
 async def test_nodes_share_the_quota(cluster: Cluster) -> None:
@@ -200,3 +212,16 @@ async def test_without_the_database_a_picture_is_not_stored(cluster: Cluster) ->
     with cluster.shut(), pytest.raises(SourceUnavailable) as unread:
         await node.fetched(source)
     assert unread.value.is_retryable
+
+
+async def test_a_picture_that_is_stored_survives_the_death_of_the_database() -> None:
+    with Postgres() as server:
+        cluster = Cluster(server)
+        node = await cluster.node()
+        await node.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
+        written = await node.store.receive(ID, chunks(PICTURE))
+        server.kill()
+        server.start()
+        assert await node.fetched(received(sent_source("a"), ID, written.sha256)) == PICTURE
+        await node.transfers.aclose()
+        await node.queue.aclose()
