@@ -1,17 +1,16 @@
 """The promise as rules over what destinations were sent and what the queue says. Returns sentences; none is good.
 
-``entries`` are the jobs that were accepted, as the queue's file has them; ``writes`` all that one destination took, in
+``entries`` are the jobs that were accepted, as the queue has them; ``writes`` all that one destination took, in
 order; ``at_rest`` is what lies there in the end, None for nothing.
 """
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.receiving import COLUMNS, UNSEEN, Write
-from tests.support.sizes import PATIENCE_S
+from tests.chaos.receiving import UNSEEN, Write
+from tests.chaos.stored import Select, Stored, number_of
 
 ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 
@@ -31,18 +30,17 @@ class Entry(NamedTuple):
 
 
 def entries_of(data_dir: Path) -> tuple[Entry, ...]:
-    """Oldest first; may be asked while the server runs."""
-    database = sqlite3.connect(f"file:{data_dir / 'queue.sqlite'}?mode=ro", uri=True, timeout=PATIENCE_S)
-    try:
-        found = database.execute(
-            "SELECT number, json_extract(CAST(spec AS TEXT), '$.size.width_px'),"
-            " json_extract(CAST(spec AS TEXT), '$.size.height_px'), job.status, error, output.attempts, crashes,"
-            " placeholder, coalesce(outbox.state, 'none'), coalesce(outbox.attempts, 0) FROM job"
-            " JOIN output ON output.job = job.number LEFT JOIN outbox ON outbox.output = output.id ORDER BY number"
-        ).fetchall()
-    finally:
-        database.close()
-    return tuple(Entry(row[0], (row[2] - 30) * COLUMNS + row[1] - 40, *row[3:]) for row in found)
+    """Those of a queue's file, oldest first; may be asked while the server runs."""
+    return entries_in(Stored(data_dir).select)
+
+
+def entries_in(select: Select) -> tuple[Entry, ...]:
+    rows = select(
+        "SELECT number, spec, job.status, error, output.attempts, crashes, placeholder,"
+        " coalesce(outbox.state, 'none'), coalesce(outbox.attempts, 0) FROM job"
+        " JOIN output ON output.job = job.number LEFT JOIN outbox ON outbox.output = output.id ORDER BY number"
+    )
+    return tuple(Entry(number, number_of(spec), *rest) for number, spec, *rest in rows)
 
 
 def judge(

@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple, Self
 from examples.receivers import Behaviour, FtpReceiver, HttpReceiver
 
 from tests.chaos.bucket import Mirror
-from tests.chaos.judge import ENDS, Entry, entries_of, judge
+from tests.chaos.judge import ENDS, Entry, entries_in, judge
 from tests.chaos.receiving import Arrivals, FileWatch, Write, shown, size_of
 from tests.chaos.sources import Sources
+from tests.chaos.stored import Stored
 from tests.support.buckets import ObjectStore
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
 from tests.support.sizes import PATIENCE_S
@@ -55,7 +56,10 @@ def bearer(key: str) -> dict[str, str]:
 
 
 class Lane:
-    """``with Lane(directory) as lane``; ``posted`` knows where each job was sent. ``has_bucket``: one with a bucket."""
+    """``with Lane(directory) as lane``; ``posted`` knows where each job was sent.
+
+    ``has_bucket``: one with a bucket. ``queue``: the URL of a database that has the queue, empty for a file.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Lane:
         program: tuple[str, ...] = ("-m", "imgserve"),
         address: Address = ANYWHERE,
         has_bucket: bool = False,
+        queue: str = "",
     ) -> None:
         self.root = root
         self._roots = {name: root / name for name in ("file", "ftp", "web", "s3")}
@@ -94,15 +99,16 @@ class Lane:
             "--config",
             str(self.settings),
             workers=workers,
-            switches={**QUIET, "failpoint_file": str(self.failpoint), **(switches or {})},
+            switches={**QUIET, "queue": queue or "sqlite", "failpoint_file": str(self.failpoint), **(switches or {})},
             program=program,
             environment={"SECRET": "key-of-a-test"},
         )
+        self.stored = Stored(self.daemon.data_dir, queue)
         self.posted: dict[int, Place] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        for part in (self.sources, self.web, self.ftp, self.watch, self.store, self.daemon):
+        for part in (self.sources, self.web, self.ftp, self.watch, self.store, self.stored, self.daemon):
             if part is not None:
                 self._open.enter_context(part)
         return self
@@ -201,7 +207,7 @@ class Lane:
 
     def entries(self, numbers: Iterable[int]) -> tuple[Entry, ...]:
         wanted = set(numbers)
-        return tuple(entry for entry in entries_of(self.daemon.data_dir) if entry.job in wanted)
+        return tuple(entry for entry in entries_in(self.stored.select) if entry.job in wanted)
 
     def until(self, number: int, is_so: Callable[[Entry], bool], timeout_s: float = PATIENCE_S) -> None:
         wait_until(lambda: any(is_so(entry) for entry in self.entries([number])), timeout_s)

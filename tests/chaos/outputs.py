@@ -3,7 +3,6 @@
 Each output has a number of its own, by whose size its pictures are known (``receiving``).
 """
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -11,8 +10,8 @@ from examples.receivers import Behaviour
 
 from tests.chaos.lane import KINDS, Kind, Lane, Place
 from tests.chaos.receiving import shown, size_of
+from tests.chaos.stored import number_of
 from tests.support.native import Answer, Caller
-from tests.support.sizes import PATIENCE_S
 
 State = Literal["placeholder", "final"]
 
@@ -80,21 +79,15 @@ def accept(lane: Lane, posted: Posted, source: str) -> None:
 
 def entries_of(lane: Lane, posted: Posted) -> tuple[OutputEntry, ...]:
     """None for a job that was never stored, or refused without a trace."""
-    database = sqlite3.connect(f"file:{lane.daemon.data_dir / 'queue.sqlite'}?mode=ro", uri=True, timeout=PATIENCE_S)
-    try:
-        rows = database.execute(
-            "SELECT json_extract(CAST(spec AS TEXT), '$.size.width_px'), json_extract(CAST(spec AS TEXT),"
-            " '$.size.height_px'), job.status, is_activated, output.status, coalesce(outbox.state, 'none') FROM job"
-            " JOIN output ON output.job = job.number LEFT JOIN outbox ON outbox.output = output.id"
-        ).fetchall()
-    finally:
-        database.close()
-    numbers = {size_of(number): number for number in posted.numbers}
-    found = [(numbers.get((width, height)), *rest) for width, height, *rest in rows]
+    rows = lane.stored.select(
+        "SELECT spec, job.status, is_activated, output.status, coalesce(outbox.state, 'none') FROM job"
+        " JOIN output ON output.job = job.number LEFT JOIN outbox ON outbox.output = output.id"
+    )
+    found = [(number_of(spec), *rest) for spec, *rest in rows]
     return tuple(
         OutputEntry(number, job, bool(is_activated), status, outbox)
         for number, job, is_activated, status, outbox in found
-        if number is not None
+        if number in posted.numbers
     )
 
 

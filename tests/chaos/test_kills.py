@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import KINDS, Lane
 from tests.support.daemon import wait_until
 from tests.support.sizes import IS_FULL, PATIENCE_S, Figures, sized
@@ -74,10 +75,10 @@ def make_orders(lane: Lane, rng: random.Random) -> list[Order]:
     return orders
 
 
-def test_jobs_survive_random_kills(tmp_path: Path, figures: Figures) -> None:
+def test_jobs_survive_random_kills(tmp_path: Path, figures: Figures, new_queue: NewQueue) -> None:
     rng = random.Random(SEED)
     kill_at = sorted(rng.sample(range(10, JOBS - 20), KILLS))
-    with Lane(tmp_path / "lane", workers=2) as lane, ThreadPoolExecutor(CALLERS) as threads:
+    with Lane(tmp_path / "lane", workers=2, queue=new_queue()) as lane, ThreadPoolExecutor(CALLERS) as threads:
         callers = Callers(lane, make_orders(lane, rng))
         callers.server_is_up.set()
         calls = [threads.submit(callers.call) for _ in range(CALLERS)]

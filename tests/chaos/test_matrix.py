@@ -11,19 +11,21 @@ Lanes of servers work side by side; a lane's server dies in one case and is the 
 import itertools
 import queue
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pytest
 
 from imgserve import failpoint
+from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import KINDS, Kind, Lane, Place
 from tests.support.sizes import IS_FULL, sized
 
 Scenario = Literal["first", "retry", "superseding", "overtaken"]
 SCENARIOS: tuple[Scenario, ...] = ("first", "retry", "superseding", "overtaken")
 LANES = 6
+LANES_ON_POSTGRES = sized(3, 6)
 
 # The destination's lock is held there.
 LOCKED = (
@@ -89,23 +91,25 @@ def covering(cases: list[Case]) -> list[Case]:
 # A crash with a bucket's lock held, in the write whose answer only a look can give, is tried with each change.
 FEW = [case for case in CASES if case.kind != "s3"], [Case("final_sent", "s3", "first")]
 TRIED = sized(covering(FEW[0]) + FEW[1], CASES)
+# The engines differ in how they store, not in where.
+TRIED_ON_POSTGRES = sized(list({case.point: case for case in covering(FEW[0])}.values()), CASES)
 
 
 class Lanes:
     """Servers to try cases in, as many as are asked for at a time. One that failed is not used again."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, new_queue: NewQueue) -> None:
         self._root = root
+        self._new_queue = new_queue
         self._names = itertools.count()
-        self._numbers = itertools.count()
         self._idle: queue.SimpleQueue[Lane] = queue.SimpleQueue()
 
     def try_out(self, case: Case) -> None:
         try:
             lane = self._idle.get_nowait()
         except queue.Empty:
-            lane = Lane(self._root / f"lane{next(self._names)}", has_bucket=True)
-            lane.__enter__()
+            name = f"lane{next(self._names)}"
+            lane = Lane(self._root / name, has_bucket=True, queue=self._new_queue()).__enter__()
         try:
             run(lane, case)
         except BaseException as error:
@@ -118,24 +122,42 @@ class Lanes:
             self._idle.get().__exit__(None, None, None)
 
 
-@pytest.fixture(scope="module")
-def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[Case, Future[None]]]:
-    """All cases that were asked for, under way at once."""
+Outcomes = Callable[[Case], object]
+
+
+def under_way(request: pytest.FixtureRequest, lanes: Lanes, at_once: int, test: str) -> Iterator[Outcomes]:
+    """All cases that were asked for of a test, so many at once."""
     items = (item for item in request.session.items if isinstance(item, pytest.Function))
-    wanted = (item.callspec.params["case"] for item in items if item.originalname == "test_promise_holds")
+    wanted = (item.callspec.params["case"] for item in items if item.originalname == test)
     asked = [case for case in wanted if isinstance(case, Case)]
-    lanes = Lanes(tmp_path_factory.mktemp("lanes"))
-    with ThreadPoolExecutor(LANES) as threads:
-        yield {case: threads.submit(lanes.try_out, case) for case in asked}
+    with ThreadPoolExecutor(at_once) as threads:
+        futures = {case: threads.submit(lanes.try_out, case) for case in asked}
+        yield lambda case: futures[case].result()
         threads.shutdown(cancel_futures=True)
     lanes.close()
 
 
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    yield from under_way(request, Lanes(tmp_path_factory.mktemp("lanes"), str), LANES, "test_promise_holds")
+
+
 @pytest.mark.parametrize("case", TRIED, ids=str)
-def test_promise_holds(case: Case, outcomes: dict[Case, Future[None]]) -> None:
-    outcomes[case].result()
+def test_promise_holds(case: Case, outcomes: Outcomes) -> None:
+    outcomes(case)
+
+
+@pytest.fixture(scope="module")
+def outcomes_on_postgres(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: NewQueue
+) -> Iterator[Outcomes]:
+    lanes = Lanes(tmp_path_factory.mktemp("postgres"), new_database)
+    yield from under_way(request, lanes, LANES_ON_POSTGRES, "test_promise_holds_on_postgres")
+
+
+@pytest.mark.parametrize("case", TRIED_ON_POSTGRES, ids=str)
+def test_promise_holds_on_postgres(case: Case, outcomes_on_postgres: Outcomes) -> None:
+    outcomes_on_postgres(case)
 
 
 def test_no_combination_is_left_out_in_silence() -> None:
@@ -148,6 +170,7 @@ def test_no_combination_is_left_out_in_silence() -> None:
     assert set(CASES) | set(left_out) == set(EVERY)
     expected = CASES if IS_FULL else FEW[0] + FEW[1]
     assert {(case.point, case.kind) for case in TRIED} == {(case.point, case.kind) for case in expected}
+    assert {case.point for case in TRIED_ON_POSTGRES} == set(POINTS)
 
 
 def run(lane: Lane, case: Case) -> None:

@@ -20,6 +20,7 @@ import pytest
 from examples.receivers import Behaviour
 
 from imgserve import failpoint
+from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import Lane
 from tests.chaos.outputs import State, entries_of, faults, is_over, native_job, post, prepared
 from tests.chaos.test_workers import ready_workers
@@ -77,8 +78,8 @@ ANSWERLESS = ("placeholder_sent", "intake_enqueued", "intake_released", "intake_
 
 
 @pytest.fixture(scope="module")
-def lane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
-    with Lane(tmp_path_factory.mktemp("outputs")) as opened:
+def lane(tmp_path_factory: pytest.TempPathFactory, new_queue: NewQueue) -> Iterator[Lane]:
+    with Lane(tmp_path_factory.mktemp("outputs"), queue=new_queue()) as opened:
         yield opened
 
 
@@ -151,10 +152,14 @@ def test_disturbances_at_random(
     figures: Figures,
     disturb: Disturbance,
     refuses: State,
+    new_queue: NewQueue,
 ) -> None:
     """Every other destination that takes PUTs has trouble of its own, which passes."""
     chance, jobs, answers = random.Random(7), [], []
-    with Lane(tmp_path / "lane", switches={"retry_delay_s": 0.2}) as lane, ThreadPoolExecutor(1) as threads:
+    with (
+        Lane(tmp_path / "lane", switches={"retry_delay_s": 0.2}, queue=new_queue()) as lane,
+        ThreadPoolExecutor(1) as threads,
+    ):
         for round_number, count in itertools.product(range(ROUNDS), COUNTS):
             posted = prepared(lane, f"p{round_number}-{count}", count, refuses)
             jobs.append(posted)

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from tests.chaos.conftest import NewQueue
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.hooks import SECRET, TAKEN, Receiver, event_of, verify
 from tests.support.native import Caller
@@ -28,7 +29,7 @@ events = {events}
 """
 
 
-def test_each_end_is_told(tmp_path: Path, figures: Figures) -> None:
+def test_each_end_is_told(tmp_path: Path, figures: Figures, new_queue: NewQueue) -> None:
     chance = random.Random(SEED)
     (tmp_path / "photo.png").write_bytes(encoded(scene(40, 30), "png"))
     whole = (tmp_path / "photo.png").read_bytes()
@@ -38,7 +39,8 @@ def test_each_end_is_told(tmp_path: Path, figures: Figures) -> None:
         config = tmp_path / "imgserve.toml"
         config.write_text(SETTINGS.format(hook=hook.url, events=list(EVENTS)))
         roots = ("--read-root", str(tmp_path), "--write-root", str(tmp_path))
-        server = Daemon(tmp_path / "data", *LOOPBACK, *roots, "--config", str(config))
+        queue = {"queue": new_queue() or "sqlite"}
+        server = Daemon(tmp_path / "data", *LOOPBACK, *roots, "--config", str(config), switches=queue)
         with server:
             caller = Caller(server)
             accepted: list[str] = []

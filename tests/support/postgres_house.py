@@ -1,6 +1,7 @@
 """The PostgreSQL engine for the contract suite: one database and the nodes that come and go on it."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import psycopg
 
@@ -64,6 +65,16 @@ class PostgresHouse:
         else:
             self._server.reset(self.database, SCHEMA)
             self._server.reusable.append(self.database)
+
+
+@contextlib.contextmanager
+def empty_queue(server: Postgres) -> Iterator[str]:
+    """The URL of a database with an empty queue, for a real server."""
+    house = PostgresHouse(server)
+    try:
+        yield server.url(house.database)
+    finally:
+        house.close()
 
 
 def _new(server: Postgres) -> str:

@@ -258,7 +258,8 @@ async def open_queue(settings: Settings, clock: Clock) -> Queue:
         from imgserve.jobs.postgres.queue import PostgresQueue  # it loads psycopg, which no other queue needs
 
         place = settings.queue_address
-        queue = await PostgresQueue.open(Address.of(place), settings.queue, clock, _count_end, settings.role)
+        address, home = Address.of(place), datadir.home(settings.data_dir, clock.mark().boot)
+        queue = await PostgresQueue.open(address, settings.queue, clock, _count_end, settings.role, home)
         logs.event("queue_joined", queue=place.shown, role=settings.role)
         return queue
     return await SqliteQueue.open(settings.data_dir, settings.queue, clock, _count_end)

@@ -14,10 +14,12 @@ SQL = load("nodes", "postgres")
 SKIPPED_EVENTS = 100_000
 
 
-def register(db: Connection, role: str, now: float) -> int:
-    """The new node's epoch."""
+def register(db: Connection, role: str, now: float, home: str = "") -> int:
+    """The new node's epoch. ``home``: the lock of its data directory, so that the one that held it before is dead."""
     name = f"{os.uname().nodename}:{os.getpid()}"
-    epoch: int = db.execute(SQL["register"], (name, role, version("imgserve"), FORMAT, now)).get
+    epoch: int = db.execute(SQL["register"], (name, role, version("imgserve"), FORMAT, now, home)).get
+    if home:
+        db.execute(SQL["end_former"], (home, epoch))
     return epoch
 
 

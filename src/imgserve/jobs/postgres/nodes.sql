@@ -1,6 +1,9 @@
 -- name: register
-INSERT INTO node (epoch, name, role, version, format, started_at, seen_at)
-    VALUES (nextval('epoch'), $1, $2, $3, $4, $5, $5) RETURNING epoch
+INSERT INTO node (epoch, name, role, version, format, started_at, seen_at, home)
+    VALUES (nextval('epoch'), $1, $2, $3, $4, $5, $5, $6) RETURNING epoch
+
+-- name: end_former
+UPDATE node SET seen_at = '-infinity' WHERE home = $1 AND epoch <> $2
 
 -- name: queue_id
 SELECT id FROM owner

@@ -28,26 +28,28 @@ class PostgresQueue(SqlQueue[Connection]):
     """Build with ``open``."""
 
     def __init__(
-        self, address: Address, config: Config, on_end: Callable[[Ended], None], clock: Clock | None, role: str
-    ) -> None:
+        self, address: Address, config: Config, on_end: Callable[[Ended], None], clock: Clock | None, role: str,
+        home: str,
+    ) -> None:  # fmt: skip
         self._commits = Commits(address, self._rejoined, is_clock_ours=clock is not None)
         self._snapshots = DatabaseSnapshots(address, lambda: self._commits.absence)
         super().__init__(self._commits, self._snapshots, config, on_end, clock, Wakeups())
-        self._role = role
+        self._role, self._home = role, home
         self._durability: Durability | None = None
         self.upload_parts = self._parts = Parts(address)
 
     @classmethod
     async def open(
         cls, address: Address, config: Config, now: float | Clock, on_end: Callable[[Ended], None] = lambda _: None,
-        role: str = "all",
+        role: str = "all", home: str = "",
     ) -> "PostgresQueue":  # fmt: skip
         """Create or migrate the tables where need be, and become a node. A clock is set to the database's.
 
+        ``home`` is ``datadir.home``: the node that had it before is taken over at once.
         Raises StorageFailing.
         """
         clock = now if isinstance(now, Clock) else None
-        queue = cls(address, config, on_end, clock, role)
+        queue = cls(address, config, on_end, clock, role, home)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(queue.aclose)
             await queue._join(now)
@@ -61,7 +63,7 @@ class PostgresQueue(SqlQueue[Connection]):
             if isinstance(start, Clock):
                 start.follow(now)
             db.wall_of = self._wall_of
-            epoch = nodes.register(db, self._role, now)
+            epoch = nodes.register(db, self._role, now, self._home)
             self._commits.node = Node(epoch)
             db.begin(epoch, is_clock_ours=False)
             nodes.skip_events(db)

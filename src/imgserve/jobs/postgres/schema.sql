@@ -20,7 +20,8 @@ CREATE TABLE node (
     started_at double precision NOT NULL,
     seen_at    double precision NOT NULL,
     link       bigint NOT NULL DEFAULT 0,  -- counts the node's connections: none but the last one can commit
-    mark       bigint NOT NULL DEFAULT 0   -- of its last commit
+    mark       bigint NOT NULL DEFAULT 0,  -- of its last commit
+    home       text   NOT NULL DEFAULT ''  -- the lock of its data directory, which one process holds at a time
 );
 
 CREATE TABLE job (

@@ -47,6 +47,16 @@ def lock(data_dir: Path) -> int:
     )
 
 
+def home(data_dir: Path, boot: str) -> str:
+    """Names the lock that the caller holds, among those of all machines; empty where the kernel's boot has no id.
+
+    A file that a process holds open keeps its number, even if it is removed. So of two servers with this name, of which
+    each once held the lock, the earlier one has ended.
+    """
+    status = (data_dir / "lock").stat()
+    return f"{boot}:{status.st_dev}:{status.st_ino}" if boot else ""
+
+
 def lack_of_room(data_dir: Path, min_free_bytes: int) -> StorageFailing | None:
     """The fault, if the disk has less free space than that."""
     try:
