@@ -1,7 +1,9 @@
 """The server as deploy/ runs it: on a read-only root, as nobody, as process 1, with the calls that the unit allows."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,13 +14,17 @@ import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_daemon import needs_root, where_everybody_can_read_python
+from tests.service.test_doors import get
 from tests.support.daemon import READY, Daemon, wait_until
 from tests.support.pictures import encoded, scene, svg
+from tests.support.postgres import PASSWORD, Postgres
+from tests.unit.test_cluster import container_of, image_variables
 from tests.unit.test_deploy import health_command, needs_systemd, unit
 
 NOBODY = 65534
@@ -235,3 +241,76 @@ def test_the_unit_allows_every_call_of_server_and_workers(tmp_path: Path) -> Non
     used = {name for name in used if not name.startswith("-")}
     assert {"execve", "fdatasync", "memfd_create", "landlock_restrict_self", "seccomp"} <= used
     assert used - allowed_calls() <= AS_ROOT_ONLY
+
+
+KEY = "a-key-of-sixteen-letters"
+
+
+class Pod(NamedTuple):
+    server: Daemon
+    container: dict[str, Any]
+    process: subprocess.Popen[bytes]
+
+    def probe(self, name: str) -> int:
+        return get(self.server.url + self.container[f"{name}Probe"]["httpGet"]["path"])[0]
+
+
+@contextlib.contextmanager
+def pod(role: str, top: Path, settings: str, queue: str) -> Iterator[Pod]:
+    """Its volumes are directories below ``top``, as the kubelet makes them: root's, with the pod's group."""
+    container = container_of(role)
+    texts = {
+        "etc/imgserve/imgserve.toml": settings, "run/secrets/queue/password": PASSWORD, "run/secrets/keys/keys": KEY,
+    }  # fmt: skip
+    for mount in container["volumeMounts"]:
+        (top / mount["mountPath"].lstrip("/")).mkdir(parents=True, mode=0o777)
+    for name, text in texts.items():
+        (top / name).write_text(text)
+        (top / name).chmod(0o440)
+        os.chown(top / name, 0, NOBODY)
+    data = top / "data"
+    data.chmod(0o777)
+    environ = {one["name"]: one.get("value", "1") for one in container["env"]} | image_variables()
+    environ = {name: re.sub(r"^/", f"{top}/", value) for name, value in environ.items()} | {"IMGSERVE_QUEUE": queue}
+    keep = "".join(f"mount --bind {place} {place}; " for place in (data, top.parent / "out"))
+    shut = f'set -e; {keep}mount -o remount,bind,ro /; exec "$@"'
+    command = [
+        *where_everybody_can_read_python(top),
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", shut, "sh"),
+        *(*PLAIN_USER, "--no-new-privs", sys.executable, "-m", "imgserve"),
+        *(re.sub(r"^/", f"{top}/", word) for word in container["args"]),
+        *("--host", "127.0.0.1", "--port", "0"),
+    ]
+    log = top / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={"PATH": os.environ["PATH"]} | environ)
+    try:
+        wait_until(lambda: READY.search(log.read_text()) or process.poll() is not None, 40)
+        ready = READY.search(log.read_text())
+        assert ready, log.read_text()
+        server = Daemon(data)
+        server.url = ready[1]
+        yield Pod(server, container, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@needs_root
+def test_pods_take_a_job_and_carry_it_out(open_top: Path, postgres: Postgres) -> None:
+    put_pictures(open_top / "in")
+    (open_top / "out").mkdir()
+    os.chown(open_top / "out", NOBODY, NOBODY)
+    queue = postgres.url(postgres.database(), "other")
+    settings = f'read_root = ["{open_top}/in"]\nwrite_root = ["{open_top}/out"]\n'
+    with pod("api", open_top / "api", settings, queue) as api:
+        body = job(open_top / "in/Ex.png", open_top / "out/a.png")
+        reply = api.server.post(body, headers={"authorization": f"Bearer {KEY}"})
+        assert reply.status == 200
+        with pod("runner", open_top / "runner", settings, queue) as runner:
+            for each in (api, runner):
+                assert [each.probe(name) for name in ("startup", "liveness", "readiness")] == [204, 204, 200]
+            wait_until(lambda: '"settled"' in (open_top / "runner/log").read_text())
+            assert opened((open_top / "out/a.png").read_bytes()).size == (20, 15)
+            os.kill(first_child(runner.process.pid), signal.SIGTERM)
+            assert runner.process.wait(40) == 0
