@@ -43,6 +43,7 @@ _OTHERS = {
     "job": {"epoch": "0", "principal": "CAST(coalesce(principal, '') AS BLOB)"},
     "destination": {"epoch": "0"},
     "event": {"id": "number"},
+    "upload": {"epoch": "0"},
 }
 
 Row = tuple[object, ...]

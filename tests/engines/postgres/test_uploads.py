@@ -95,6 +95,10 @@ class Cluster:
             f" WHERE datname = '{self._database.database}' AND usename <> 'postgres'"
         )
 
+    def bury(self) -> None:
+        """No node has been seen for long."""
+        self._server.execute("UPDATE imgserve.node SET seen_at = '-infinity'", self._database.database)
+
     @contextmanager
     def shut(self) -> Iterator[None]:
         """Nobody can connect, and all connections are cut."""
@@ -173,6 +177,21 @@ async def test_what_a_dead_node_was_receiving_another_one_deletes(cluster: Clust
         cluster.now = START + later_s
         await other.uploads.tidy()
         assert cluster.is_empty() == is_empty
+
+
+async def test_what_a_node_was_receiving_goes_when_it_counts_as_dead(cluster: Cluster) -> None:
+    """Its room would be taken for an hour."""
+    frozen = await cluster.node()
+    async with frozen.uploads.received(sent_source("a"), SHOP, chunks(PICTURE)) as source:
+        await frozen.enqueue(source)
+    async with frozen.uploads.received(sent_source("a"), SHOP, chunks(PICTURE)) as late:
+        cluster.bury()
+        other = await cluster.node()
+        await other.uploads.tidy()
+        assert cluster.rows("upload") == 1
+        assert await other.fetched(source) == PICTURE
+        with pytest.raises(SourceGone):
+            await frozen.enqueue(late)
 
 
 async def test_a_node_that_wakes_too_late_stores_no_job_without_its_picture(cluster: Cluster) -> None:

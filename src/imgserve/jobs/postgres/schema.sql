@@ -131,7 +131,8 @@ CREATE TABLE upload (
     sha256     bytea  NOT NULL,
     created_at double precision NOT NULL,
     state      text   NOT NULL DEFAULT 'kept',
-    due_at     double precision
+    due_at     double precision,
+    epoch      bigint NOT NULL DEFAULT current_setting('imgserve.epoch')::bigint -- of the node that receives it
 );
 CREATE INDEX upload_of_job ON upload (job);
 CREATE INDEX upload_of_principal ON upload (principal, size_bytes);

@@ -1,4 +1,5 @@
-"""Takes over what dead nodes have left: jobs that they took in or rendered, and the destinations that they held.
+"""Takes over what dead nodes have left: jobs that they took in or rendered, pictures that they received, and
+the destinations that they held.
 
 Any node does, in one transaction; docs/guarantees.md says when a node counts as dead.
 """
@@ -42,6 +43,7 @@ def take_over(db: Connection, epochs: Sequence[int], config: Config, now: float)
         if is_activated:
             supersede_older(db, number, now)
         end_if_concluded(db, number, now)
+    db.execute(SQL["give_up_uploads"], (dead, now))
     db.execute(backlog.SQL["take_over"], (dead,))
     nodes.forget(db, dead)
     db.backlog.adoptable = adoptable(db)

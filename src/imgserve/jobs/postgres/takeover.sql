@@ -39,6 +39,10 @@ UPDATE job SET status = 'queued', lease_until = NULL,
     run_at = greatest($3, coalesce(not_before, 0))
     WHERE status = 'accepting' AND epoch = ANY($1) RETURNING number, is_activated
 
+-- Their rows stay until their pictures are deleted.
+-- name: give_up_uploads
+UPDATE upload SET due_at = $2 WHERE state = 'coming' AND epoch = ANY($1)
+
 -- name: adoptable
 SELECT digest FROM job WHERE is_answered = 0 AND epoch NOT IN (SELECT epoch FROM node)
 
