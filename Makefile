@@ -84,6 +84,8 @@ install:
 	[ -e $(ETC)/imgserve.toml ] || install -m 0644 deploy/imgserve.toml $(ETC)
 	[ -e $(ETC)/environment ] || install -m 0640 -g imgserve deploy/environment $(ETC)
 	install -m 0644 deploy/imgserve.service /etc/systemd/system/imgserve.service
+	install -m 0644 deploy/imgserve.service /etc/systemd/system/imgserve@.service
+	install -D -m 0644 deploy/imgserve@.conf /etc/systemd/system/imgserve@.service.d/server.conf
 	systemctl daemon-reload
 
 run: .venv/.run

@@ -323,6 +323,9 @@ def test_the_services_of_compose_are_servers(tmp_path: Path) -> None:
         assert {name: service[name] for name in same} == {name: alone[name] for name in same}
     ports = {role: service.get("ports") for role, service in services()}
     assert ports == {"api": alone["ports"], "runner": None}
+    page = (ROOT / "docs/howto/scale-out.md").read_text()
+    for secret in yaml.safe_load(COMPOSE.read_text())["secrets"].values():
+        assert secret["file"].replace("./", "deploy/") in page + (ROOT / "docs/operations.md").read_text()
 
 
 def test_the_database_of_compose_is_ready_before_the_servers() -> None:

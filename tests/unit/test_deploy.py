@@ -62,6 +62,22 @@ def test_systemd_understands_every_line(tmp_path: Path) -> None:
 
 
 @needs_systemd
+def test_systemd_understands_the_template(tmp_path: Path) -> None:
+    """As `make install` lays it down: the unit under the template's name, and what an instance changes."""
+    there = UNIT.read_text().replace("/opt/imgserve/bin/imgserve", sys.executable)
+    (tmp_path / "imgserve@.service").write_text(there)
+    (tmp_path / "imgserve@.service.d").mkdir()
+    changes = tmp_path / "imgserve@.service.d/server.conf"
+    changes.write_text((DEPLOY / "imgserve@.conf").read_text())
+    told = analyze("verify", "--man=no", str(tmp_path / "imgserve@runner1.service"))
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    changes.write_text(changes.read_text().replace("StateDirectory=imgserve", "StateDirectory=/imgserve"))
+    assert (
+        "StateDirectory= path is absolute" in analyze("verify", "--man=no", str(tmp_path / "imgserve@a.service")).stderr
+    )
+
+
+@needs_systemd
 def test_systemd_finds_little_exposed(tmp_path: Path) -> None:
     def judged(path: Path) -> int:
         return analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", str(path)).returncode
@@ -100,7 +116,8 @@ def test_names_of_settings_are_real() -> None:
     commented = re.sub(r"^# (?=\w+ = )", "", (DEPLOY / "imgserve.toml").read_text(), flags=re.MULTILINE)
     assert set(tomllib.loads(commented)) <= set(BY_NAME)
     texts = "".join(
-        (DEPLOY / name).read_text() for name in ("imgserve.service", "environment", "Dockerfile", "compose.yaml")
+        (DEPLOY / name).read_text()
+        for name in ("imgserve.service", "imgserve@.conf", "environment", "Dockerfile", "compose.yaml")
     )
     variables = set(re.findall(rf"\b{VARIABLE_PREFIX}\w+", texts))
     assert len(variables) >= 4

@@ -140,7 +140,7 @@ def test_flags_on_the_pages_exist_and_all_are_named() -> None:
     help_text = "".join(parser.format_help() for parser in each_parser(whole()))
     exist = set(re.findall(r"--[a-z][a-z-]+", help_text)) - {"--help"}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    programs = "curl|pip|systemctl|journalctl|docker|apt-get|kubectl|helm|pg_dump"  # they have flags of their own
+    programs = "curl|pip|systemctl|journalctl|docker|apt-get|kubectl|helm|pg_dump|mkdir"  # they have flags of their own
     texts = [re.sub(rf"\b(?:{programs}) [^\n`]*", "", page.read_text()) for page in pages]
     named = {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
     assert named == exist
