@@ -24,7 +24,8 @@ from tests.unit.client.test_webhooks import SECRET, body_of, headers_of
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
 SHOWN = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
-RUN_ELSEWHERE = {"operators.md"}  # tests/service/test_commands.py
+# In test_commands.py; in test_nodes.py, test_queue_command.py and tests/unit/test_cluster.py.
+RUN_ELSEWHERE = {"operators.md", "scale-out.md"}
 
 
 class Here(NamedTuple):
