@@ -186,8 +186,8 @@ CREATE UNIQUE INDEX event_numbered ON event (number) WHERE number IS NOT NULL;
 CREATE INDEX event_unnumbered ON event (id) WHERE number IS NULL;
 
 CREATE TABLE idempotency (
-    key        text   NOT NULL,
-    principal  text   NOT NULL,
+    key        text   COLLATE "C" NOT NULL,
+    principal  text   COLLATE "C" NOT NULL,
     digest     bytea  NOT NULL,
     job_id     text   NOT NULL,
     created_at double precision NOT NULL,
