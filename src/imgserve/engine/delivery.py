@@ -135,6 +135,7 @@ class Deliveries:
         self._clock = clock
         self._patience_s = patience_s
         self._in_flight: dict[str, tuple[Intent, asyncio.Task[Delivery | None]]] = {}
+        queue.when_newer(self._cancel_older)
 
     async def write(
         self,
@@ -229,6 +230,7 @@ class Deliveries:
                 left_s = ASK_AGAIN_S
                 if destination.writing.is_repeatable:
                     self._cancel_older(intent)
+                    self._queue.break_off(intent)
             with waiting():
                 await self._queue.until_free(intent.key, left_s)
 

@@ -6,7 +6,7 @@ The queue decides which jobs are due, and in which order. The runner also keeps 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 
 from imgserve import failpoint, timeout
 from imgserve.engine.attempt import AttemptBug, Attempts, AttemptTimeout
@@ -59,7 +59,7 @@ class Runner:
         self._claims_of: Counter[str] = Counter()  # by host
         self._settling: dict[asyncio.Task[None], int] = {}
         self._room = asyncio.Event()
-        self._loops: set[asyncio.Task[None]] = set()
+        self._loops: dict[asyncio.Task[None], bool] = {}  # whether it goes on while attempts finish
         self._is_stopping = False
 
     def start(self, *, has_work: bool = True) -> None:
@@ -67,14 +67,13 @@ class Runner:
         for loop in (self._claim_forever, self._outbox.run) if has_work else ():
             self._keep(loop)
         self._keep(self._prune)
-        self._keep(self._beat, "heartbeat_failed")
+        self._keep(self._beat, "heartbeat_failed", is_lasting=True)
+        self._keep(self._drop_lost, "heartbeat_failed", is_lasting=True)
 
     async def stop(self, patience_s: float) -> None:
         """Claim no more. After ``patience_s`` cancel the attempts that still run; their jobs are not charged."""
         self._is_stopping = True
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await _cancelled(task for task, is_lasting in self._loops.items() if not is_lasting)
         if under_way := [*self._running, *self._outbox.under_way]:
             await asyncio.wait(under_way, timeout=patience_s)
         rest = [*self._running, *self._outbox.under_way]
@@ -85,6 +84,7 @@ class Runner:
             await asyncio.wait(rest, timeout=GIVE_BACK_S)
         if self._settling:
             await asyncio.wait(list(self._settling), timeout=max(ends_at - time.monotonic(), 0.0))
+        await _cancelled(self._loops)
 
     @property
     def unsettled(self) -> tuple[int, ...]:
@@ -97,17 +97,20 @@ class Runner:
             if claim.number == number:
                 task.cancel()
 
-    def _keep(self, loop: Callable[[], Coroutine[None, None, None]], failure: str = "claiming_failed") -> None:
+    def _keep(
+        self, loop: Callable[[], Coroutine[None, None, None]], failure: str = "claiming_failed", *,
+        is_lasting: bool = False,
+    ) -> None:  # fmt: skip
         """Run a loop, and start it again when an error of the queue (``failure`` in the log) or a bug has ended it.
         Without it jobs would wait for a restart.
         """
         if self._is_stopping:
             return
         task = asyncio.create_task(loop())
-        self._loops.add(task)
+        self._loops[task] = is_lasting
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._loops.discard(task)
+            del self._loops[task]
             if task.cancelled():
                 return
             error = task.exception()
@@ -115,7 +118,9 @@ class Runner:
                 logs.event(failure, level=logs.WARNING, code=error.code, detail=error.detail)
             else:
                 logs.bug("runner_bug", error=error)
-            asyncio.get_running_loop().call_later(STORAGE_PAUSE_S, self._keep, loop, failure)
+            asyncio.get_running_loop().call_later(
+                STORAGE_PAUSE_S, lambda: self._keep(loop, failure, is_lasting=is_lasting)
+            )
 
         task.add_done_callback(ended)
 
@@ -234,11 +239,21 @@ class Runner:
         """Renew the leases. An attempt that has lost its lease is cancelled before it writes."""
         while True:
             await asyncio.sleep(self._queue_config.heartbeat_s)
-            running = dict(self._running)
-            ours = await self._queue.heartbeat(tuple(running.values()), self._clock())
-            for task, claim in running.items():
-                if claim.number not in ours:
-                    task.cancel()
+            await self._renew(dict(self._running))
+
+    async def _drop_lost(self) -> None:
+        """End attempts at once whose jobs were cancelled at another server."""
+        while True:
+            suspects = await self._queue.until_suspect()
+            suspected = {task: claim for task, claim in self._running.items() if claim.number in suspects}
+            if suspected:
+                await self._renew(suspected)
+
+    async def _renew(self, running: dict[asyncio.Task[None], Claim]) -> None:
+        ours = await self._queue.heartbeat(tuple(running.values()), self._clock())
+        for task, claim in running.items():
+            if claim.number not in ours:
+                task.cancel()
 
     async def _prune(self) -> None:
         while True:
@@ -253,6 +268,14 @@ class Runner:
             if jobs:
                 logs.event("pruned", jobs=jobs)
             await asyncio.sleep(PRUNE_EVERY_S)
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel these, and wait for their ends."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 def _hosts_of(claim: Claim) -> frozenset[str]:

@@ -187,6 +187,11 @@ class RunnerQueue(PlaceholderMemory, Protocol):
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         """Prolong the leases. Returns the numbers of the claims that are still ours."""
 
+    async def until_suspect(self) -> frozenset[int]:
+        """Return the numbers of jobs that another server has cancelled, when there are some: ``heartbeat`` tells which
+        claims are lost.
+        """
+
     async def record(self, settlement: Settlement, now: float) -> bool:
         """Note single outputs of an attempt that goes on, and free their destinations."""
 
@@ -299,6 +304,12 @@ class DeliveryQueue(Protocol):
 
     async def until_free(self, key: str, timeout_s: float) -> None:
         """Return when the destination, Busy by ``acquire``, may be free; at the latest after ``timeout_s``."""
+
+    def break_off(self, newer: Intent) -> None:
+        """Ask the other servers to break off an older write to this destination. Never waits."""
+
+    def when_newer(self, call: Callable[[Intent], None]) -> None:
+        """``call`` gets the writes for which other servers ask this one to break off older ones."""
 
 
 class OperatorQueue(Protocol):

@@ -168,8 +168,10 @@ async def test_a_node_that_was_taken_over_becomes_another_one(server: Postgres) 
             entry = await accepted(queue)
             epochs = {epoch for (epoch,) in server.execute("SELECT epoch FROM imgserve.node", name)}
             assert (len(epochs), before[0] in epochs) == (2, False)
-            assert server.execute(f"SELECT epoch IN (SELECT epoch FROM imgserve.node) FROM imgserve.job"
-                                  f" WHERE number = {entry.number}", name) == [(True,)]
+            assert server.execute(
+                f"SELECT epoch IN (SELECT epoch FROM imgserve.node) FROM imgserve.job WHERE number = {entry.number}",
+                name,
+            ) == [(True,)]
 
 
 async def test_claims_outlast_the_absence_of_the_database(server: Postgres) -> None:

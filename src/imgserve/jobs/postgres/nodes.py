@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from importlib.metadata import version
 
+import msgspec
+
 from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.queries import load
@@ -28,8 +30,19 @@ def dead(db: Connection, own: int, before: float) -> list[int]:
     return [epoch for (epoch,) in rows(db, SQL["dead"], (before, own))]
 
 
-def has_others(db: Connection, own: int) -> bool:
-    return bool(db.execute(SQL["others"], (own,)).get)
+class Sight(msgspec.Struct, frozen=True):
+    """What a heartbeat has seen. ``is_lease_over``: of a claim, whose node may be alive."""
+
+    now: float
+    has_others: bool
+    has_dead: bool
+    is_lease_over: bool
+    has_unnumbered_events: bool
+
+
+def look(db: Connection, own: int, before: float, now: float) -> Sight:
+    """``before``: a node with an earlier heartbeat is dead."""
+    return Sight(now, *db.execute(SQL["look"], (own, before, now)).get)
 
 
 def skip_events(db: Connection) -> None:

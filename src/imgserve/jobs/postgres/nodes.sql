@@ -12,8 +12,10 @@ SELECT id FROM owner
 -- name: dead
 SELECT epoch FROM node WHERE seen_at < $1 AND epoch <> $2 FOR UPDATE SKIP LOCKED
 
--- name: others
-SELECT count(*) FROM node WHERE epoch <> $1
+-- name: look
+SELECT EXISTS (SELECT 1 FROM node WHERE epoch <> $1), EXISTS (SELECT 1 FROM node WHERE epoch <> $1 AND seen_at < $2),
+    EXISTS (SELECT 1 FROM job WHERE status = 'running' AND lease_until < $3),
+    EXISTS (SELECT 1 FROM event WHERE number IS NULL)
 
 -- Part of each commit. Undoes it, by a division by zero, if the node is gone or has connected anew since.
 -- name: mark

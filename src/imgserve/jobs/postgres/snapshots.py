@@ -52,8 +52,12 @@ class DatabaseSnapshots:
         if self._connection is not None:
             with contextlib.suppress(psycopg.Error):  # it is gone
                 self._connection.raw.cancel_safe(timeout=1.0)  # a long search
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.raw.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
+
+    def _close(self) -> None:
+        if self._connection is not None:  # a read that nobody waits for any more may have opened it
+            self._connection.raw.close()
 
     async def _in_thread(self, transactions: Callable[[ReadConnection], T]) -> T:
         if (away := self._away()) is not None:

@@ -79,9 +79,10 @@ class SqlQueue(Generic[D]):
         self._epoch = 0
         self.id = ""
         self._wakeups = wakeups
-        self.until_free = self._wakeups.until_free
+        self.until_free, self.until_suspect = self._wakeups.until_free, self._wakeups.until_suspect
         self._placeholders = placeholders.RecentPlaceholders()
         self._prune_position = pruning.Position()
+        self._on_newer: Callable[[Intent], None] = lambda _: None
 
     def _taken_over(self, db: D, id_: str, epoch: int, now: float) -> None:
         self.id, self._epoch = id_, epoch
@@ -232,6 +233,12 @@ class SqlQueue(Generic[D]):
             lambda db: destinations.acquire(db, intent, self._epoch, now), note, survives_power_loss=False
         )
 
+    def when_newer(self, call: Callable[[Intent], None]) -> None:
+        self._on_newer = call
+
+    def break_off(self, newer: Intent) -> None:
+        """All older writes are this process's own."""
+
     async def record(self, settlement: Settlement, now: float) -> bool:
         settled = await self._committer.run(
             lambda db: attempts.record(db, settlement, self._config, now), lambda end: self._wakeups.free(end.keys)
@@ -289,9 +296,14 @@ class SqlQueue(Generic[D]):
         await self._wakeups.until(self._wakeups.outbox, timeout_s)
 
     async def until_ended(self, job_id: str, timeout_s: float) -> None:
-        with self._wakeups.awaiting(job_id) as end:
-            if not await self._listing.has_ended(job_id):
-                await asyncio.wait([end], timeout=timeout_s)
+        loop = asyncio.get_running_loop()
+        until, has_ended = loop.time() + timeout_s, False
+        while not has_ended and loop.time() < until:
+            with self._wakeups.awaiting(job_id) as end:
+                has_ended = await self._listing.has_ended(job_id)
+                if not has_ended:
+                    await asyncio.wait([end], timeout=until - loop.time())
+                    has_ended = end.done() and end.result()
 
     async def retry(
         self, job_id: str, names: tuple[str, ...] | None, deadline_s: float, now: float, principal: str | None = None

@@ -5,7 +5,7 @@ For ``queue``; no I/O.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class Wakeups:
@@ -16,8 +16,10 @@ class Wakeups:
         self.work = asyncio.Event()  # a job may be due
         self.outbox = asyncio.Event()  # an entry may be due
         self.uploads = asyncio.Event()  # a picture may be needed no more
+        self._suspects: set[int] = set()
+        self._are_suspects = asyncio.Event()
         self._freed: dict[str, asyncio.Future[None]] = {}
-        self._awaited: dict[str, set[asyncio.Future[None]]] = {}
+        self._awaited: dict[str, set[asyncio.Future[bool]]] = {}
 
     def activated(self, keys: list[str]) -> None:
         """A job is due, unless it was claimed in the same commit, and these destinations are free."""
@@ -30,6 +32,17 @@ class Wakeups:
 
     def outbox_came(self) -> None:
         self.outbox.set()
+
+    def suspect(self, numbers: Iterable[int]) -> None:
+        """Claims of these jobs may be lost."""
+        self._suspects.update(numbers)
+        self._are_suspects.set()
+
+    async def until_suspect(self) -> frozenset[int]:
+        await self._are_suspects.wait()
+        self._are_suspects.clear()
+        numbers, self._suspects = frozenset(self._suspects), set()
+        return numbers
 
     def free(self, keys: list[str]) -> None:
         for key in keys:
@@ -51,14 +64,17 @@ class Wakeups:
 
     def ended(self, job_id: str) -> None:
         self.uploads.set()
+        self._wake_waiters(job_id, has_ended=True)
+
+    def _wake_waiters(self, job_id: str, *, has_ended: bool) -> None:
         for waiter in self._awaited.pop(job_id, ()):
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(has_ended)
 
     @contextlib.contextmanager
-    def awaiting(self, job_id: str) -> Iterator[asyncio.Future[None]]:
-        """The future is done when the job ends."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def awaiting(self, job_id: str) -> Iterator[asyncio.Future[bool]]:
+        """The future is done when the job has ended; with False when it may have."""
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         waiters = self._awaited.setdefault(job_id, set())
         waiters.add(waiter)
         try:

@@ -5,7 +5,7 @@ While nobody watches, no transaction does any work for it.
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from imgserve.jobs.sql.wakeups import until_set
 
@@ -22,13 +22,21 @@ class EventWatch:
     async def until_more(self, timeout_s: float) -> None:
         await until_set(self._event, timeout_s)
 
+    def wake(self) -> None:
+        self._event.set()
+
     def committed(self, principals: set[str], job_ids: set[str]) -> None:
         """A commit that was under way when the watch began has not noted its events."""
-        is_of_job = self._job_id in job_ids
-        is_of_principal = not self._job_id and (self._principal is None or self._principal in principals)
-        if self._is_new or (job_ids and (is_of_job or is_of_principal)):
+        if self._is_new:
             self._event.set()
         self._is_new = False
+        self.stored(principals, job_ids)
+
+    def stored(self, principals: set[str], job_ids: set[str]) -> None:
+        is_of_job = self._job_id in job_ids
+        is_of_principal = not self._job_id and (self._principal is None or self._principal in principals)
+        if job_ids and (is_of_job or is_of_principal):
+            self._event.set()
 
 
 class Watches:
@@ -61,6 +69,16 @@ class Watches:
             for watch in self._watches:
                 watch.committed(principals, job_ids)
         self._noted.clear()
+
+    def stored(self, noted: Collection[tuple[str, str]]) -> None:
+        """Another server has stored events of these principals and jobs."""
+        principals, job_ids = {principal for principal, _ in noted}, {job_id for _, job_id in noted}
+        for watch in self._watches:
+            watch.stored(principals, job_ids)
+
+    def wake_all(self) -> None:
+        for watch in self._watches:
+            watch.wake()
 
     def rolled_back(self) -> None:
         self._noted.clear()
