@@ -18,6 +18,7 @@ from bench.simulation import Batches, Process, Processors, run
 
 MAX_BATCH = 256  # jobs.sql.committer
 WARM_UP = 0.25  # of the jobs; they fill the queues and are not counted
+SIGNAL_SPACING_S = 0.01  # jobs.postgres.signals: what a node has to say within this time is one NOTIFY
 VARIATION = 0.25  # each time is uniformly so much shorter or longer: no two jobs stay in step
 EMPTY_CLAIM = "empty claim"
 
@@ -165,6 +166,15 @@ class _Node:
         self.process = Process(processors)
         self.workers = Process(processors, workers)
         self._commits = Batches(database.commit, MAX_BATCH)
+        self._told_at = -SIGNAL_SPACING_S
+        self.is_telling = False
+
+    def next_signal_s(self) -> float:
+        """How long the next NOTIFY waits."""
+        now_s = asyncio.get_running_loop().time()
+        wait_s = max(self._told_at + SIGNAL_SPACING_S - now_s, 0.0)
+        self._told_at = now_s + wait_s
+        return wait_s
 
     async def store(self, kind: str) -> None:
         await self._commits.join(kind)
@@ -243,11 +253,15 @@ class _Cluster:
         await node.store("activate")
         ended = loop.create_future()
         self._due.append(ended)
-        self._start(self._wake())
+        if not node.is_telling:
+            self._start(self._wake(node))
         await ended
         self._results.append((loop.time(), loop.time() - posted_at))
 
-    async def _wake(self) -> None:
+    async def _wake(self, node: _Node) -> None:
+        node.is_telling = True
+        await asyncio.sleep(node.next_signal_s())
+        node.is_telling = False
         await self._database.notify(self._layout.runners + self._layout.api_nodes)
         for runner in list(self._idle)[: self._layout.wakes or None]:
             del self._idle[runner]

@@ -39,6 +39,7 @@ CASES = (Case("slow sources", 16, 0.5, 240), Case("fast sources", 12, 0.0, 400))
 CALIBRATION = (Case("one at a time", 1, 0.0, 200), Case("eight at a time", 8, 0.0, 600))
 
 # A machine for each node. A server process keeps about one core busy with small pictures, and its workers 1.4.
+MOST_API_NODES = 16  # that is enough for all that the database can do
 RUNNERS_ELSEWHERE = (1, 3, 10, 30, 100, 300, 1000)
 MACHINE = Layout(1, cores=4, workers=4, slots=48, database_cores=8, network_ms=0.2)
 LARGE_MS = 245.0  # CPU of a worker for ten JPEGs of one of 12 megapixels (docs/performance.md)
@@ -120,12 +121,16 @@ def predict(measured: Times) -> None:
             print(f"{title}, {worker_ms:g} ms; a job wakes {wakened}: runners, jobs/s, database busy;", end=" ")
             print(f"at {AT_EASE:.0%} of that median and p95, empty claims a job")
             for runners in RUNNERS_ELSEWHERE:
-                layout = msgspec.structs.replace(MACHINE, runners=runners, api_nodes=runners, wakes=wakes)
+                layout = layout_elsewhere(runners, wakes)
                 show_elsewhere(times, layout)
 
 
 def show_here(case: Case, runners: int, seen: Observed) -> None:
     print(f"  {case.title}, {runners}: {seen.per_second:.1f}/s; {seen.median_s:.3f}, {seen.p95_s:.3f} s", flush=True)
+
+
+def layout_elsewhere(runners: int, wakes: int) -> Layout:
+    return msgspec.structs.replace(MACHINE, runners=runners, api_nodes=min(runners, MOST_API_NODES), wakes=wakes)
 
 
 def show_elsewhere(measured: Times, layout: Layout) -> None:
