@@ -15,8 +15,8 @@ MODULES = {
     "msgspec": "msgspec", "multipart": "multipart", "prometheus-client": "prometheus_client",
     "pycurl": "pycurl", "shtab": "shtab", "uvicorn": "uvicorn", "uvloop": "uvloop",
 }  # fmt: skip
-# Of workers, a progress bar, the client, webhooks and object stores.
-NOT_AT_ONCE = {"httpx", "obstore", "pillow", "pyvips", "rich", "standardwebhooks"}
+# Of workers, a progress bar, the client, webhooks, object stores, and queues in PostgreSQL.
+NOT_AT_ONCE = {"httpx", "obstore", "pillow", "psycopg", "pyvips", "rich", "standardwebhooks"}
 HEAVY = ("uvicorn", "uvloop", "pyvips", "rich", "shtab", "opentelemetry")
 
 

@@ -80,10 +80,11 @@ def problems_together(configs: Mapping[str, CredentialConfig], *, are_several: b
 def fault_of_bucket(place: str) -> str:
     """What was expected instead of a place for the server's own objects; empty if it is one."""
     try:
-        if UrlPrefix.parse(place).scheme == "s3":
-            return ""
+        scheme = SCHEMES.get(UrlPrefix.parse(place).scheme)
     except ValueError:
-        pass
+        scheme = None
+    if scheme is not None and scheme.has_bucket:
+        return ""
     return "a URL such as s3://bucket/uploads"
 
 
