@@ -96,6 +96,8 @@ class PostgresQueue(SqlQueue[Connection]):
                 takeover.resume(db, now)
             db.backlog.adoptable = takeover.adoptable(db)
             db.count_backlog()
+            db.backlog.store(db, epoch)  # of jobs that the takeover has ended
+            db.backlog.committed()
             self._durability = durability.read(db)
             self._taken_over(db, nodes.queue_id(db), epoch, now)
 
