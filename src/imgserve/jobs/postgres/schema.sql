@@ -54,6 +54,7 @@ CREATE TABLE job (
     webhook       bytea
 );
 CREATE INDEX job_due ON job (principal, priority, hosts, run_at, number) WHERE status = 'queued';
+CREATE INDEX job_queued_of_principal ON job (principal, number) WHERE status = 'queued';
 CREATE INDEX job_leased ON job (lease_until) WHERE status = 'running';
 CREATE INDEX job_open ON job (number) WHERE ended_at IS NULL;
 CREATE INDEX job_accepting ON job (epoch) WHERE status = 'accepting';
@@ -189,7 +190,7 @@ CREATE TABLE idempotency (
     key        text   COLLATE "C" NOT NULL,
     principal  text   COLLATE "C" NOT NULL,
     digest     bytea  NOT NULL,
-    job_id     text   NOT NULL,
+    job_id     text   COLLATE "C" NOT NULL,
     created_at double precision NOT NULL,
     PRIMARY KEY (key, principal)
 );
