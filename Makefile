@@ -123,7 +123,9 @@ CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
 chaos-outputs: TESTS = tests/chaos/test_outputs.py $(IN_FILES)
 chaos-kills: TESTS = tests/chaos/test_kills.py tests/chaos/test_webhooks.py $(IN_FILES)
-chaos-pgkills: TESTS = tests/chaos/test_kills.py tests/chaos/test_webhooks.py tests/chaos/test_outputs.py -k postgres
+chaos-workers: TESTS = tests/chaos/test_workers.py $(IN_FILES)
+chaos-flaky: TESTS = tests/chaos/test_flaky.py $(IN_FILES)
+chaos-pgkills: TESTS = $(addprefix tests/chaos/test_,kills.py webhooks.py outputs.py workers.py flaky.py) -k postgres
 chaos-pgmatrix: TESTS = tests/chaos/test_matrix.py -k postgres
 chaos-fuzz: TESTS = tests/hostile/test_fuzz.py tests/unit/request/test_properties.py
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py

@@ -2,7 +2,6 @@
 
 import http.client
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.chaos.sources import Sources
 from tests.chaos.stored import Stored
 from tests.support.buckets import ObjectStore
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.native import Caller
 from tests.support.sizes import PATIENCE_S
 
 Kind = Literal["file", "ftp", "put", "form", "s3"]
@@ -170,11 +170,13 @@ class Lane:
         assert "dstURL" in reply.body, reply.body
 
     def turn(self) -> None:
-        """Whatever the server had begun to do when this was called, it has gone on with."""
-        with urllib.request.urlopen(f"{self.daemon.url}/health", timeout=PATIENCE_S) as answer:
-            answer.read()
+        """Whatever the server had begun to do when this was called, it has gone on with, behind its commits too."""
+        answer = Caller(self.daemon)("POST", f"/v1/jobs/{'0' * 32}/cancel")  # a transaction that finds nothing
+        assert answer.status == 404, answer
 
     def arm(self, point: str) -> None:
+        """For what the server does from now on: another reader sees a commit before the server goes on."""
+        self.turn()
         self.failpoint.write_text(point)
 
     def restart_after_death(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from examples.receivers import Behaviour, Event
 
+from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import Kind, Lane
 from tests.chaos.outputs import Posted, accept, faults, is_over, prepared
 from tests.support.daemon import wait_until
@@ -51,10 +52,12 @@ class Flaky:
             return FAULTS[fault]
 
 
-def test_a_destination_that_fails_half_the_time_gets_everything(tmp_path: Path, figures: Figures) -> None:
+def test_a_destination_that_fails_half_the_time_gets_everything(
+    tmp_path: Path, figures: Figures, new_queue: NewQueue
+) -> None:
     flaky = Flaky()
     switches = {"retry_delay_s": RETRY_DELAY_S, "delivery_timeout_s": DELIVERY_TIMEOUT_S, "max_transfers_per_host": 64}
-    with Lane(tmp_path / "lane", workers=2, switches=switches) as lane:
+    with Lane(tmp_path / "lane", workers=2, switches=switches, queue=new_queue()) as lane:
         lane.web.behaviour_of = flaky.behaviour_of  # type: ignore[method-assign, assignment]
         started = time.monotonic()
         for number in range(JOBS):
@@ -76,10 +79,12 @@ def test_a_destination_that_fails_half_the_time_gets_everything(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("count", sized((20,), (2, 20)))
-def test_each_output_gets_through_to_a_destination_that_fails_half_the_time(tmp_path: Path, count: int) -> None:
+def test_each_output_gets_through_to_a_destination_that_fails_half_the_time(
+    tmp_path: Path, count: int, new_queue: NewQueue
+) -> None:
     flaky = Flaky()
     switches = {"retry_delay_s": RETRY_DELAY_S, "delivery_timeout_s": DELIVERY_TIMEOUT_S, "max_transfers_per_host": 64}
-    with Lane(tmp_path / "lane", workers=2, switches=switches) as lane:
+    with Lane(tmp_path / "lane", workers=2, switches=switches, queue=new_queue()) as lane:
         told = lane.web.behaviour_of
 
         def behaviour_of(path: str, kind: str, state: str = "") -> Behaviour | None:

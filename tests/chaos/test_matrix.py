@@ -229,8 +229,7 @@ def superseding(lane: Lane, case: Case, place: Place) -> None:
     older, newer = len(lane.posted), len(lane.posted) + 1
     lane.accept(lane.job(older, place, f"held/good-{older}.png"))
     lane.until(older, lambda entry: entry.status == "running")
-    for _ in range(2):
-        lane.turn()  # the claim that made it running has passed its failpoint by now
+    lane.turn()  # the claim that made it running has passed its failpoint by the next one
     lane.arm(case.point)
     lane.post(lane.job(newer, place, f"plain/{case.word}-{newer}.png"))
     lane.sources.release(f"good-{older}.png")

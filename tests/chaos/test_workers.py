@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.chaos.conftest import NewQueue
 from tests.chaos.gauges import Gauge, Spent
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
@@ -65,10 +66,10 @@ class Killer:
         self._stop.set()
 
 
-def test_jobs_survive_the_deaths_of_their_workers(tmp_path: Path, figures: Figures) -> None:
+def test_jobs_survive_the_deaths_of_their_workers(tmp_path: Path, figures: Figures, new_queue: NewQueue) -> None:
     large = pictures.encoded(Image.new("RGB", (3000, 2250), RED), "png")
     with (
-        Lane(tmp_path / "lane", workers=2, extra_sources={LARGE: large}) as lane,
+        Lane(tmp_path / "lane", workers=2, extra_sources={LARGE: large}, queue=new_queue()) as lane,
         ThreadPoolExecutor(CALLERS + 1) as threads,
     ):
         killer = Killer(
