@@ -32,8 +32,10 @@ Transaction = Callable[[Connection], object]
 # A transaction that conflicts with another node's is tried so often.
 TRIES = 5
 PAUSE_S = 0.01
-# Longer than a busy disk takes. Less than the time in which other nodes come to believe that this one is dead.
+# Longer than a busy disk takes.
 ANSWER_S = 15.0
+# Of a lease, at the end of which other nodes believe that this one is dead: time is left to connect anew.
+ANSWER_FRACTION = 0.25
 # Between two tries to connect. With many nodes not all of them come at once.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
 
@@ -52,9 +54,12 @@ class Commits:
     # The server's table of locks holds 6,400 with its usual settings, and a job takes one for each destination.
     most_at_once = 64
 
-    def __init__(self, address: Address, rejoined: Callable[[Connection], None], *, is_clock_ours: bool) -> None:
+    def __init__(
+        self, address: Address, rejoined: Callable[[Connection], None], lease_s: float, *, is_clock_ours: bool
+    ) -> None:
         self._address = address
         self._rejoined = rejoined
+        self._lease_s = lease_s
         self._is_clock_ours = is_clock_ours
         self._connection: Connection | None = None
         self._join: Callable[[Connection], None]
@@ -76,8 +81,12 @@ class Commits:
                 storage_failing(error, "the queue cannot be opened", place, "then start again")
                 or StorageFailing(f"the queue at {place} cannot be opened: {error}", "look at the queue's URL")
             ) from error
-        raw.answer_s = ANSWER_S
+        raw.answer_s = self._answer_s
         return connection
+
+    @property
+    def _answer_s(self) -> float:
+        return min(ANSWER_S, self._lease_s * ANSWER_FRACTION)
 
     def give_up(self) -> None:
         """Wait no longer for a database that is away. Called on the event loop."""
@@ -203,7 +212,7 @@ class Commits:
     def _reconnect(self, connection: Connection, lost: "_Lost") -> list[object] | None:
         """Connect anew; the outcomes of the last batch, if it may be stored. Raises psycopg.Error, StorageFailing."""
         connection.raw.close()
-        raw = connect(self._address, ANSWER_S)
+        raw = connect(self._address, self._answer_s)
         connection.attach(raw)
         with raw.transaction():
             connection.begin(self.node.epoch, is_clock_ours=False)

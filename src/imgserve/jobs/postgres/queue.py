@@ -45,7 +45,7 @@ class PostgresQueue(SqlQueue[Connection]):
         self, address: Address, config: Config, on_end: Callable[[Ended], None], clock: Clock | None, role: str,
         home: str,
     ) -> None:  # fmt: skip
-        self._commits = Commits(address, self._rejoined, is_clock_ours=clock is not None)
+        self._commits = Commits(address, self._rejoined, config.lease_s, is_clock_ours=clock is not None)
         self._snapshots = DatabaseSnapshots(address, lambda: self._commits.absence)
         self._signals = Signals(address, self._hear, config.heartbeat_s * INTEREST_BEATS)
         self._shared_wakeups = SharedWakeups(self._signals, has_outbox=role != "api")
