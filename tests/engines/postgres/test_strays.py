@@ -96,3 +96,23 @@ async def test_a_refusal_comes_too_late(postgres: Postgres) -> None:
     assert (await claimed(other, LATER + 20)).number == entry.number
     await stopped.aclose()
     await other.aclose()
+
+
+async def test_a_node_that_goes_on_and_ends_leaves_it_to_the_next_takeover(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    await released(stopped)
+    claim = await claimed(stopped)
+    assert await stopped.acquire(final_of(claim), START) == Granted()
+    other = await PostgresQueue.open(address, Config(), LATER)
+    newer = await comes(other, LATER + 20)
+    its = await claimed(other, LATER + 20)
+    assert isinstance(await other.acquire(final_of(its), LATER + 20), Granted)
+    assert await other.settle(ended(its, "delivered"), LATER + 21)
+
+    await stopped.heartbeat((), LATER + 30)  # it goes on, under a new epoch
+    third = await PostgresQueue.open(address, Config(), LATER + 1000)
+    again = await claimed(third, LATER + 1000)
+    assert (again.number, again.outputs[0].is_repeat) == (newer.number, True)
+    for queue in (stopped, other, third):
+        await queue.aclose()

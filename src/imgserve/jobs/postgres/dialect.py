@@ -10,6 +10,7 @@ from functools import cache
 from importlib import resources
 
 from imgserve.jobs.sql.queries import load
+from imgserve.jobs.stored import FORMAT
 
 # A statement with $1, $2 ...; and the names whose values they are, where values come by name.
 Translation = tuple[str, tuple[str, ...]]
@@ -60,7 +61,7 @@ def _translate(text: str) -> Translation:
         count += 1
         return f"${place or count}"
 
-    text = _PARAMETER.sub(number, text)
+    text = _PARAMETER.sub(number, text.replace("{format}", str(FORMAT)))
     for pattern, spelling in _SPELLINGS:
         text = pattern.sub(spelling, text)
     return text, tuple(names)

@@ -13,7 +13,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.event_views import EventPage, EventQuery
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Claim, Ended, Intent
-from imgserve.jobs.postgres import durability, nodes, takeover
+from imgserve.jobs.postgres import durability, nodes, strays, takeover
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.commits import Commits, Node
 from imgserve.jobs.postgres.connection import Connection
@@ -87,9 +87,12 @@ class PostgresQueue(SqlQueue[Connection]):
                 start.follow(now)
             db.wall_of = self._wall_of
             db.watches = self._shared_watches
+            former = self._commits.node.epoch
             epoch = nodes.register(db, self._role, now, self._home)
             self._commits.node = Node(epoch)
             db.begin(epoch, is_clock_ours=False)
+            if former:
+                strays.follow(db, former, epoch)
             nodes.skip_events(db)
             self._take_over_dead(db, epoch, now)
             if not nodes.look(db, epoch, now, now).has_others:

@@ -46,6 +46,7 @@ CREATE TABLE job (
     claim         bigint,
     node          bigint,                  -- the epoch of the node that has the claim
     protocol      text     NOT NULL,
+    format        int      NOT NULL DEFAULT 1, -- of its rows (jobs.stored): a node claims those that it reads
     priority      text     NOT NULL,
     not_before    double precision,
     metadata      bytea,
