@@ -1,6 +1,9 @@
 -- name: read
 SELECT principal, priority, sum(jobs)::bigint FROM backlog GROUP BY principal, priority HAVING sum(jobs) <> 0
 
+-- name: lock
+SELECT pg_advisory_xact_lock(8602, 3)
+
 -- name: store
 INSERT INTO backlog (epoch, principal, priority, jobs) VALUES ($1, $2, $3, $4)
     ON CONFLICT (epoch, principal, priority) DO UPDATE SET jobs = backlog.jobs + excluded.jobs

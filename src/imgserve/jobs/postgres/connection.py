@@ -16,6 +16,7 @@ from imgserve.jobs.postgres import strays
 from imgserve.jobs.postgres.backlog import SharedBacklog
 from imgserve.jobs.postgres.dialect import translated
 from imgserve.jobs.shown import WallOf
+from imgserve.jobs.sql.backlog import NO_LIMITS, BacklogLimits
 from imgserve.jobs.sql.database import Database, Reader
 from imgserve.jobs.sql.queries import load
 from imgserve.jobs.sql.watches import Watches
@@ -98,7 +99,7 @@ class Connection(ReadConnection, Database):
         """The first statement of a transaction. ``is_clock_ours``: the database's clock is the queue's."""
         begun = self.execute(LOCKS["begin"], (str(epoch),))
         self._now, self._begun = None, begun if is_clock_ours else None
-        self.backlog.is_fresh = False
+        self.backlog.begin()
 
     def execute(self, statements: str, bindings: Any = (), /) -> Result:
         self.writes += not statements.startswith("SELECT")
@@ -115,9 +116,8 @@ class Connection(ReadConnection, Database):
             self._now = float(self._begun.fetchone()[0])
         return self._now
 
-    def count_backlog(self) -> None:
-        if not self.backlog.is_fresh:
-            self.backlog.read(self)
+    def count_backlog(self, limits: BacklogLimits = NO_LIMITS, /) -> None:
+        self.backlog.refresh(self, limits)
 
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         """Heads are read from the index of due jobs itself."""

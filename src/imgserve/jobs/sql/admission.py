@@ -4,6 +4,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
 from imgserve.jobs.protocol import Granted
 from imgserve.jobs.sql import events, uploads
+from imgserve.jobs.sql.backlog import limits_of
 from imgserve.jobs.sql.database import Database, rows
 from imgserve.jobs.sql.destinations import acquire_first, free
 from imgserve.jobs.sql.ending import Reason, end_open, note_ends
@@ -35,7 +36,7 @@ def enqueue(db: Database, job: NewJob, epoch: int, config: Config, now: float) -
     answer = None if earlier is None else _adopt(db, *earlier, epoch)
     if answer is not None:
         return answer
-    db.count_backlog()
+    db.count_backlog(limits_of(job.principal, config, has_quota=job.has_quota))
     db.backlog.check(job.principal, config, has_quota=job.has_quota)
     due_at = now if job.not_before is None else max(now, job.not_before)
     number: int = db.execute(

@@ -5,10 +5,30 @@ back. The event loop reads the figures for load shedding while a transaction may
 it matters, inside the transaction that stores a job.
 """
 
+import sys
+
+import msgspec
+
 from imgserve.jobs.config import Config
 from imgserve.jobs.faults import QueueFull, QuotaFull
 from imgserve.jobs.lanes import Lane
 from imgserve.request.job import Priority
+
+
+class BacklogLimits(msgspec.Struct, frozen=True):
+    """The most open jobs in all, and of this principal."""
+
+    total: int = sys.maxsize
+    principal: str = ""
+    own: int = sys.maxsize
+
+
+NO_LIMITS = BacklogLimits()
+
+
+def limits_of(principal: str, config: Config, *, has_quota: bool) -> BacklogLimits:
+    """Those that ``Backlog.check`` applies."""
+    return BacklogLimits(config.max_waiting, principal, config.max_per_principal if has_quota else sys.maxsize)
 
 
 class Backlog:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from imgserve.jobs.lanes import Lane, Turns
 from imgserve.jobs.model import Ended
 from imgserve.jobs.shown import WallOf
-from imgserve.jobs.sql.backlog import Backlog
+from imgserve.jobs.sql.backlog import NO_LIMITS, Backlog, BacklogLimits
 from imgserve.jobs.sql.watches import Watches
 
 
@@ -58,8 +58,8 @@ class Database(Reader, Protocol):
     def time(self, now: float, /) -> float:
         """``now``, or the database's own time where several servers share it."""
 
-    def count_backlog(self) -> None:
-        """Bring ``backlog`` up to date, where others change it too."""
+    def count_backlog(self, limits: BacklogLimits = NO_LIMITS, /) -> None:
+        """Bring ``backlog`` up to date, where others change it too; exactly, if one of the limits is near."""
 
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         """Jobs of this lane for these hosts were claimed: note when the next of them falls due."""

@@ -11,6 +11,7 @@ from imgserve.jobs.lanes import Lane
 from imgserve.jobs.model import JobStatus
 from imgserve.jobs.rules import Reopening, Retryable, reopening
 from imgserve.jobs.sql import events, uploads, webhooks
+from imgserve.jobs.sql.backlog import limits_of
 from imgserve.jobs.sql.database import Database, rows
 from imgserve.jobs.sql.ending import Reason, end_open, note_ends
 from imgserve.jobs.sql.kinds import HOLDING
@@ -44,7 +45,7 @@ def retry(
         db.execute(SQL["prolong_job"], (now, deadline_s, number))
         end_if_concluded(db, number, now)
     else:
-        db.count_backlog()
+        db.count_backlog(limits_of("", config, has_quota=False))
         db.backlog.check("", config, has_quota=False)
         _reopen(db, chosen, now)
         keys = rows(db, SQL["open_destinations"], (number,))

@@ -10,7 +10,7 @@ import apsw
 from imgserve.jobs.lanes import Lane, Turns
 from imgserve.jobs.model import Ended
 from imgserve.jobs.shown import WallOf
-from imgserve.jobs.sql.backlog import Backlog
+from imgserve.jobs.sql.backlog import NO_LIMITS, Backlog, BacklogLimits
 from imgserve.jobs.sql.database import Database
 from imgserve.jobs.sql.watches import Watches
 from imgserve.jobs.sqlite import heads
@@ -44,7 +44,7 @@ class Connection(apsw.Connection, Database):
     def time(self, now: float, /) -> float:
         return now
 
-    def count_backlog(self) -> None: ...
+    def count_backlog(self, limits: BacklogLimits = NO_LIMITS, /) -> None: ...
 
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         heads.correct(self, lane, hosts)
