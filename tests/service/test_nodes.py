@@ -5,16 +5,17 @@ They are processes of one machine, each with a data directory of its own.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
 
+from tests.chaos.sources import Sources
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_doors import get
-from tests.support.daemon import Daemon, wait_until
+from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.operating import Operator, ask, command
 from tests.support.postgres import PASSWORD, Postgres
 
@@ -29,11 +30,11 @@ class Cluster(NamedTuple):
     api: Daemon
     runner: Daemon
 
-    def node(self, name: str, role: str, url: str = "") -> Daemon:
+    def node(self, name: str, role: str, url: str = "", times: Mapping[str, object] | None = None) -> Daemon:
         """``url``: with the password in it."""
         roots = ("--read-root", str(self.top / "in"), "--write-root", str(self.top / "out"))
         words = ("--queue", url) if url else ("--queue", self.url, "--queue-password-file", str(self.top / "password"))
-        return Daemon(self.top / name, *words, *roots, "--role", role, switches=TIMES)
+        return Daemon(self.top / name, *words, *roots, *LOOPBACK, "--role", role, switches=times or TIMES)
 
     def job(self, name: str) -> dict[str, object]:
         return {
@@ -111,6 +112,19 @@ def test_a_data_directory_has_one_server(cluster: Cluster) -> None:
     told = command("start", *words)
     assert told.returncode == 1
     assert b"belongs to another running imgserve" in told.stderr
+
+
+def test_a_job_that_is_cancelled_at_one_ends_at_once_at_another(postgres: Postgres, cluster: Cluster) -> None:
+    """Long before the next heartbeat, in the middle of a download."""
+    plan = cluster._replace(url=postgres.url(postgres.database(), "other"))
+    times = {"lease_s": 3600, "heartbeat_s": 600}
+    api, runner = (plan.node(f"lasting-{role}", role, times=times) for role in ("api", "runner"))
+    with Sources() as sources, api, runner:
+        job = cluster.job("cancelled.png") | {"srcURL": f"{sources.url}/held/good-1.png"}
+        job_id = api.post(job).headers["x-imgserve-job"]
+        wait_until(lambda: ask(api.data_dir, "GET", f"/v1/jobs/{job_id}").body["status"] == "running")
+        assert ask(api.data_dir, "POST", f"/v1/jobs/{job_id}/cancel").body["status"] == "cancelled"
+        wait_until(lambda: "is_ours=false" in runner.log)
 
 
 def test_without_the_database_jobs_are_refused_for_a_while(cluster: Cluster, postgres: Postgres) -> None:

@@ -207,6 +207,20 @@ async def test_what_came_while_a_node_could_not_listen_is_looked_for(nodes: Node
     assert (await claimed(runner)).number == entry.number
 
 
+async def test_a_node_without_its_connection_for_signals_is_heard_all_the_same(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = await nodes.open("runner")
+    with monkeypatch.context() as patched:
+        patched.setattr(signals, "LISTEN", "SELECT no_such_function()")
+        api = await PostgresQueue.open(nodes.address, Config(), START)
+        await asyncio.sleep(0.1)
+    entry = await accepted(api)
+    await quiet(runner.wait_for_work)
+    await woken(runner.wait_for_work(LONG_S), api.activate(entry.number, states_of(entry), START))
+    await api.aclose()
+
+
 async def test_without_listen_the_queue_is_read_again_and_again(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "POLL_S", 0.1)
     one = await nodes.open()

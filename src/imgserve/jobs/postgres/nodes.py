@@ -73,6 +73,11 @@ def leave(db: Connection, own: int) -> None:
     db.execute(SQL["leave"], (own,))
 
 
+def tell(db: Connection, text: bytes) -> None:
+    """As ``signals`` does, which has no connection now."""
+    db.execute(SQL["tell"], (text.decode(),))
+
+
 def forget(db: Connection, epochs: Sequence[int]) -> None:
     db.execute(SQL["forget"], (list(epochs),))
 

@@ -39,3 +39,6 @@ SELECT extract(epoch FROM clock_timestamp())::double precision
 
 -- name: skip_events
 SELECT setval('event_number', last_value + $1) FROM event_number WHERE is_called
+
+-- name: tell
+SELECT pg_notify('imgserve', $1)

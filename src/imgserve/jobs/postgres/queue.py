@@ -47,7 +47,7 @@ class PostgresQueue(SqlQueue[Connection]):
     ) -> None:  # fmt: skip
         self._commits = Commits(address, self._rejoined, config.lease_s, is_clock_ours=clock is not None)
         self._snapshots = DatabaseSnapshots(address, lambda: self._commits.absence)
-        self._signals = Signals(address, self._hear, config.heartbeat_s * INTEREST_BEATS)
+        self._signals = Signals(address, self._hear, self._tell, config.heartbeat_s * INTEREST_BEATS)
         self._shared_wakeups = SharedWakeups(self._signals, has_outbox=role != "api")
         self._shared_watches = SharedWatches(self._signals)
         super().__init__(self._commits, self._snapshots, config, on_end, clock, self._shared_wakeups)
@@ -231,6 +231,9 @@ class PostgresQueue(SqlQueue[Connection]):
             self._committer.run_later(self._read_adoptable)
         for newer in news.newer:
             self._on_newer(Intent(newer.number, newer.output_id, newer.token, newer.key, "final", newer.principal))
+
+    def _tell(self, text: bytes) -> None:
+        self._committer.run_later(lambda db: nodes.tell(db, text))
 
     def _read_adoptable(self, db: Connection) -> None:
         db.backlog.adoptable = takeover.adoptable(db)

@@ -33,17 +33,23 @@ SPACING_S = 0.01
 TALLY_S = 1.0
 POLL_S = 2.0
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
+ANSWER_S = 10.0
+ANYTHING = News(came={"work", "outbox", "freed", "ended", "events"})
 
 
 class Signals:
-    """``hear`` gets the news of other nodes. After a gap of the connection it gets news of which anything may come.
+    """``hear`` gets the news of other nodes. While they cannot be heard it is told from time to time that anything may
+    have come. ``send`` takes messages while there is no connection for them.
 
     ``interest_s``: for so long a node wants what it has said that it wants.
     """
 
-    def __init__(self, address: Address, hear: Callable[[News], None], interest_s: float) -> None:
+    def __init__(
+        self, address: Address, hear: Callable[[News], None], send: Callable[[bytes], None], interest_s: float
+    ) -> None:
         self._address = address
         self._hear = hear
+        self._send_otherwise = send
         self._jitter = random.random
         self._interest_s = interest_s
         self._loop = asyncio.get_running_loop()
@@ -55,6 +61,7 @@ class Signals:
         self._wanted_until: dict[Topic, float] = {}
         self._told_wants: dict[Topic, float] = {}
         self._others_until = float("inf")
+        self._is_alone = False  # it can tell them nothing
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -62,19 +69,22 @@ class Signals:
         while True:
             try:
                 async with self._line_to_database() as line:
-                    pause_s = MIN_PAUSE_S
-                    logs.event("signals_connected")
+                    if pause_s > MIN_PAUSE_S:
+                        logs.event("signals_found")
+                        pause_s = MIN_PAUSE_S
                     await line.until_broken()
             except NO_LISTEN as error:
                 await self._poll(error)
-            except (psycopg.Error, OSError) as error:
-                logs.event("signals_lost", level=logs.WARNING, detail=" ".join(str(error).split()))
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                if pause_s == MIN_PAUSE_S:
+                    logs.event("signals_lost", level=logs.WARNING, detail=" ".join(str(error).split()))
             await asyncio.sleep(pause_s * (0.5 + self._jitter() / 2))
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
+            self._hear(ANYTHING)
 
     @property
     def has_others(self) -> bool:
-        return self._others_until > time.monotonic()
+        return self._others_until > time.monotonic() and not self._is_alone
 
     def note_others(self, *, are_there: bool) -> None:
         """As the table of nodes shows. A new node may have said that it is there before its row was seen."""
@@ -123,12 +133,13 @@ class Signals:
 
     def _send(self) -> None:
         self._is_due = False
-        if self._line is None or not self.has_others:
-            self._outgoing = News()  # after a gap the others are told that anything may have come
-        elif self._outgoing and self._line.idle.is_set():
-            outgoing, self._outgoing = self._outgoing, News()
+        if not self._outgoing or (self._line is not None and not self._line.idle.is_set()):
+            return
+        outgoing, self._outgoing = self._outgoing, News()
+        if self.has_others:
             self._sent_at = time.monotonic()
-            self._line.send(news.encode(outgoing))
+            send = self._send_otherwise if self._line is None else self._line.send
+            send(news.encode(outgoing))
 
     def _sent(self) -> None:
         if self._outgoing:
@@ -139,11 +150,13 @@ class Signals:
         conninfo = self._address.conninfo(is_direct=True)
         connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, application_name=NAME)
         try:
-            for statement in (UNSYNCED, LISTEN):
-                await connection.execute(statement)
+            async with asyncio.timeout(ANSWER_S):
+                for statement in (UNSYNCED, LISTEN):
+                    await connection.execute(statement)
             with contextlib.closing(_Line(connection.pgconn, self._loop, self._heard, self._sent)) as line:
                 self._line = line
-                self._outgoing = News(is_new=True, came=set(TOPICS))
+                self._outgoing.is_new = True
+                self._outgoing.came |= TOPICS
                 self._send()
                 self._hear(News(came=set(TOPICS)))
                 yield line
@@ -154,9 +167,10 @@ class Signals:
     async def _poll(self, error: psycopg.Error) -> None:
         detail = f"the database knows no LISTEN, so the queue is read every {POLL_S:g} s: {error.diag.message_primary}"
         logs.event("signals_missing", level=logs.WARNING, detail=detail)
+        self._is_alone = True
         while True:
             await asyncio.sleep(POLL_S)
-            self._hear(News(came=set(TOPICS)))
+            self._hear(ANYTHING)
 
     def _heard(self, text: bytes) -> None:
         try:
