@@ -13,18 +13,18 @@ from imgserve.jobs.postgres import signals
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
 from tests.support.postgres import Postgres
+from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import START
 
 
 class Nodes:
     def __init__(self, server: Postgres) -> None:
-        self._server = server
-        self._database = server.database()
+        self.house = PostgresHouse(server)
         self._queues: list[PostgresQueue] = []
 
     @property
     def address(self) -> Address:
-        return Address(self._server.url(self._database))
+        return self.house.address
 
     async def open(
         self, role: Role = "all", now: float | Clock = START, config: Config | None = None,
@@ -56,7 +56,7 @@ class Nodes:
     async def close(self) -> None:
         for queue in tuple(self._queues):
             await self.leave(queue)
-        self._server.drop(self._database)
+        self.house.close()
 
 
 @asynccontextmanager
