@@ -126,7 +126,10 @@ class IntakeQueue(PlaceholderMemory, Protocol):
     """For intake: a job comes in, is activated or refused, and answered."""
 
     def check_room(self, principal: str, digest: bytes, now: float, *, has_quota: bool) -> None:
-        """Raise QueueFull or QuotaFull if ``enqueue`` would, as far as is known without waiting: for load shedding."""
+        """Raise QueueFull, QuotaFull or StorageFailing if ``enqueue`` would, as far as is known without waiting.
+
+        For load shedding.
+        """
 
     async def enqueue(
         self, job: NewJob, now: float, on_late: Callable[[Accepted], None] = lambda _: None

@@ -80,10 +80,13 @@ async def test_jobs_are_refused_at_once_while_it_is_away_and_taken_when_it_is_ba
                 await queue.enqueue(new_job(), START)
         with pytest.raises(StorageFailing):
             await queue.counts()
+        with pytest.raises(StorageFailing):
+            queue.check_room("local", b"", START, has_quota=False)
         (state,) = (one for one in queue.states() if one.name == "storage_failing")
         assert state.severity == "refusing"
         server.start()
         await back(queue)
+        queue.check_room("local", b"", START, has_quota=False)
         assert (await queue.counts()).running == 1
         result = OutputResult(claim.outputs[0].id, "delivered")
         assert await queue.settle(Settlement(claim.number, claim.token, (result,)), START)

@@ -22,7 +22,7 @@ from imgserve.jobs.postgres import nodes
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.breakage import CONFLICTS, for_clients, storage_failing
 from imgserve.jobs.postgres.connection import Connection
-from imgserve.jobs.postgres.link import connect, is_gone
+from imgserve.jobs.postgres.link import NoAnswer, connect, is_gone
 from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.committer import Away, HalfDone
 from imgserve.telemetry import logs
@@ -112,12 +112,15 @@ class Commits:
     def commit(self, batch: list[Transaction], *, is_synced: bool) -> list[object]:
         """All commits are synced: a claim that is lost would be given twice, while this process goes on.
 
-        A lost connection is replaced at once, and the batch is done over it if it was undone. Raises Away.
+        A lost connection is replaced at once, and the batch is done over it if it was undone. Raises Away; at once, if
+        the database did not answer.
         """
         assert self._connection is not None
         try:
             return self._tried(self._connection, batch)
         except _Lost as lost:
+            if isinstance(lost.error, NoAnswer):
+                raise self._as_away(self._connection, lost, lost.error) from lost.error
             stored = self._replaced(self._connection, lost)
         if stored is not None:
             return stored

@@ -26,6 +26,10 @@ _GONE = (
 )
 
 
+class NoAnswer(psycopg.OperationalError):
+    """The database stands still, or cannot be reached any more. A new connection may take as long to fail."""
+
+
 class Link(Connection):
     """``answer_s``: an answer that takes longer ends the connection. None: it may take any time."""
 
@@ -39,7 +43,7 @@ class Link(Connection):
             if timeout is not None:
                 raise
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"the database has not answered for {self.answer_s:g} s") from None
+            raise NoAnswer(f"the database has not answered for {self.answer_s:g} s") from None
 
 
 def connect(address: Address, answer_s: float | None = None) -> Link:

@@ -64,8 +64,10 @@ def relink(db: Connection, own: int) -> tuple[int, int] | None:
     return row
 
 
-def prolong_claims(db: Connection, own: int, until: float) -> None:
-    db.execute(SQL["prolong_claims"], (own, until))
+def go_on(db: Connection, own: int, now: float, lease_until: float) -> None:
+    """This node is alive, and so are its claims, though their leases may have ended while the database was away."""
+    db.execute(SQL["note_alive"], (own, now))
+    db.execute(SQL["prolong_claims"], (own, lease_until))
 
 
 def leave(db: Connection, own: int) -> None:

@@ -25,6 +25,9 @@ WITH marked AS (UPDATE node SET mark = $3 WHERE epoch = $1 AND link = $2 RETURNI
 -- name: relink
 UPDATE node SET link = link + 1 WHERE epoch = $1 RETURNING link, mark
 
+-- name: note_alive
+UPDATE node SET seen_at = $2 WHERE epoch = $1
+
 -- name: prolong_claims
 UPDATE job SET lease_until = $2 WHERE status = 'running' AND node = $1
 

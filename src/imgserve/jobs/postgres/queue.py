@@ -123,7 +123,7 @@ class PostgresQueue(SqlQueue[Connection]):
         if self._clock is not None:
             now = nodes.now(db)
             self._clock.follow(now)
-            nodes.prolong_claims(db, self._epoch, now + self._config.lease_s)
+            nodes.go_on(db, self._epoch, now, now + self._config.lease_s)
 
     def states(self) -> Iterator[State]:
         yield from super().states()
@@ -241,6 +241,12 @@ class PostgresQueue(SqlQueue[Connection]):
     async def placeholder_digests(self, size_bytes: int, now: float) -> frozenset[bytes]:
         """Another node may have written them."""
         return await self._stored_digests(size_bytes, now)
+
+    def check_room(self, principal: str, digest: bytes, now: float, *, has_quota: bool) -> None:
+        """While the database is away nothing is fetched for a job that could not be stored."""
+        if (absence := self._commits.absence) is not None:
+            raise absence.again()
+        super().check_room(principal, digest, now, has_quota=has_quota)
 
     def check_disk(self, size_bytes: int) -> None:
         """The database tells when its disk is full."""
