@@ -68,6 +68,28 @@ async def test_equal_bytes_are_not_sent_again(postgres: Postgres) -> None:
     await other.aclose()
 
 
+async def test_a_late_write_of_the_newest_final_brings_no_older_one_back(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    await released(stopped)
+    earlier = await claimed(stopped)
+    assert await stopped.acquire(final_of(earlier), START) == Granted()
+    assert await stopped.settle(ended(earlier, "delivered"), START + 1)
+    newest = await comes(stopped, START + 2)
+    claim = await claimed(stopped, START + 2)
+    assert await stopped.acquire(final_of(claim), START + 2) == Granted()
+
+    other = await PostgresQueue.open(address, Config(), LATER)
+    its = await claimed(other, LATER + 20)
+    assert its.number == newest.number
+    assert isinstance(await other.acquire(final_of(its), LATER + 20), Granted)
+    assert await other.settle(ended(its, "delivered"), LATER + 21)
+    assert not await stopped.settle(ended(claim, "delivered"), LATER + 30)
+    assert (await other.take_work(10, LATER + 40)).claims == ()
+    await stopped.aclose()
+    await other.aclose()
+
+
 async def test_a_placeholder_that_ends_after_the_final(postgres: Postgres) -> None:
     address = Address(postgres.url(postgres.database()))
     stopped = await PostgresQueue.open(address, Config(), START)

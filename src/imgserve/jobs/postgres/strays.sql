@@ -17,13 +17,14 @@ DELETE FROM stray WHERE at < $1
 
 -- Unless a newer job will write there anyway. Equal bytes came of the stray write if it was this job's own final.
 -- name: newest_final
-SELECT output.id, output.job FROM output JOIN job ON job.number = output.job
+SELECT id, job FROM (
+    SELECT output.id, output.job FROM output JOIN job ON job.number = output.job
     WHERE destination = $1 AND output.status = 'delivered' AND is_activated = 1
     AND NOT EXISTS (SELECT 1 FROM output AS newer JOIN job ON job.number = newer.job
         WHERE newer.destination = $1 AND newer.job > output.job AND newer.status IN ('queued', 'placeholder')
         AND job.is_activated = 1)
-    AND NOT (output.job = $2 AND $3 = 'final')
-    ORDER BY output.job DESC LIMIT 1
+    ORDER BY output.job DESC LIMIT 1) AS newest
+    WHERE NOT (job = $2 AND $3 = 'final')
 
 -- name: reopen_output
 UPDATE output SET status = 'placeholder', is_repeat = 1, attempts = 0, crashes = 0, due_at = $2 WHERE id = $1
