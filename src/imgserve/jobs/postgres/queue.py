@@ -95,7 +95,9 @@ class PostgresQueue(SqlQueue[Connection]):
                 strays.follow(db, former, epoch)
             nodes.skip_events(db)
             self._take_over_dead(db, epoch, now)
-            if not nodes.look(db, epoch, now, now).has_others:
+            has_others = nodes.look(db, epoch, now, now).has_others
+            self._signals.note_others(are_there=has_others)
+            if not has_others:
                 takeover.resume(db, now)
             db.backlog.adoptable = takeover.adoptable(db)
             db.count_backlog()

@@ -136,7 +136,7 @@ class Signals:
         if not self._outgoing or (self._line is not None and not self._line.idle.is_set()):
             return
         outgoing, self._outgoing = self._outgoing, News()
-        if self.has_others:
+        if self.has_others or outgoing.is_new:
             self._sent_at = time.monotonic()
             send = self._send_otherwise if self._line is None else self._line.send
             send(news.encode(outgoing))
@@ -155,6 +155,7 @@ class Signals:
                     await connection.execute(statement)
             with contextlib.closing(_Line(connection.pgconn, self._loop, self._heard, self._sent)) as line:
                 self._line = line
+                self._others_until = max(self._others_until, time.monotonic() + self._interest_s)
                 self._outgoing.is_new = True
                 self._outgoing.came |= TOPICS
                 self._send()
