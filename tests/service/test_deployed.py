@@ -303,14 +303,15 @@ def test_pods_take_a_job_and_carry_it_out(open_top: Path, postgres: Postgres) ->
     os.chown(open_top / "out", NOBODY, NOBODY)
     queue = postgres.url(postgres.database(), "other")
     settings = f'read_root = ["{open_top}/in"]\nwrite_root = ["{open_top}/out"]\n'
-    with pod("api", open_top / "api", settings, queue) as api:
+    with (
+        pod("api", open_top / "api", settings, queue) as api,
+        pod("runner", open_top / "runner", settings, queue) as runner,
+    ):
+        for each in (api, runner):
+            assert [each.probe(name) for name in ("startup", "liveness", "readiness")] == [204, 204, 200]
         body = job(open_top / "in/Ex.png", open_top / "out/a.png")
-        reply = api.server.post(body, headers={"authorization": f"Bearer {KEY}"})
-        assert reply.status == 200
-        with pod("runner", open_top / "runner", settings, queue) as runner:
-            for each in (api, runner):
-                assert [each.probe(name) for name in ("startup", "liveness", "readiness")] == [204, 204, 200]
-            wait_until(lambda: '"settled"' in (open_top / "runner/log").read_text())
-            assert opened((open_top / "out/a.png").read_bytes()).size == (20, 15)
-            os.kill(first_child(runner.process.pid), signal.SIGTERM)
-            assert runner.process.wait(40) == 0
+        assert api.server.post(body, headers={"authorization": f"Bearer {KEY}"}).status == 200
+        wait_until(lambda: '"settled"' in (open_top / "runner/log").read_text())
+        assert opened((open_top / "out/a.png").read_bytes()).size == (20, 15)
+        os.kill(first_child(runner.process.pid), signal.SIGTERM)
+        assert runner.process.wait(40) == 0
