@@ -117,7 +117,7 @@ test: .venv/.test system-packages
 
 # One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
 # from running, but make chaos fails in the end.
-CHAOS := matrix pgmatrix outputs kills pgkills power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover database
+CHAOS := matrix pgmatrix outputs kills pgkills nodes power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover database
 IN_FILES := -k 'not postgres'
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py

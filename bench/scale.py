@@ -43,9 +43,9 @@ ROUNDS = 3
 # A machine for each node. A server process keeps about one core busy with small pictures, and its workers 1.4.
 MOST_API_NODES = 16  # that is enough for all that the database can do
 RUNNERS_ELSEWHERE = (1, 4, 16, 64, 250, 1000)
-MACHINE = Layout(1, cores=4, workers=4, slots=8, database_cores=8, network_ms=0.2)
+MACHINE = Layout(1, cores=4, workers=4, slots=6, database_cores=8, network_ms=0.2)
 LARGE_MS = 245.0  # CPU of a worker for ten JPEGs of one of 12 megapixels (docs/performance.md)
-LEAST_JOBS, JOBS_PER_SLOT = 3_000, 3  # simulated: each place is filled twice after the warm-up
+LEAST_JOBS, JOBS_PER_SLOT = 2_000, 3  # simulated: each place is filled twice after the warm-up
 AT_EASE = 0.7  # of the throughput: the load at which time to result is told
 
 SETTINGS = {"track_wal_io_timing": "on", "max_connections": "300"}

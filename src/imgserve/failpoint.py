@@ -1,10 +1,12 @@
 """Named points where a test can end the server as a power cut would: exit status 137, nothing flushed, nothing closed.
+Or freeze it there, as a paused virtual machine is.
 
 There is one between any two durable or visible effects of a job. Only ``server/lifecycle.py`` arms them, from a setting
 that exists for tests; otherwise ``reach`` compares and returns.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Literal, get_args
@@ -27,7 +29,7 @@ def arm(name: str, nth: int = 1) -> None:
 
 
 def arm_by(path: Path) -> None:
-    """End the process at the failpoint that the file names, while it exists."""
+    """End the process at the failpoint that the file names, while it exists. "stop at NAME" sends it SIGSTOP there."""
     _files[:] = [path]
 
 
@@ -37,8 +39,11 @@ def reach(name: str) -> None:
         if _armed[name] <= 0:
             _end(name)
     for file in _files:
-        if file.exists() and file.read_text() == name:
+        order = file.read_text() if file.exists() else ""
+        if order == name:
             _end(name)
+        if order == f"stop at {name}":
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _end(name: str) -> None:

@@ -91,18 +91,10 @@ class Lane:
             self.store = ObjectStore(self.bucket, host=address.host, port=address.store, bucket=address.bucket)
         self.settings = root / "imgserve.toml"
         self.settings.write_text("" if self.store is None else self.store.settings)
-        self.daemon = Daemon(
-            root / "data",
-            *LOOPBACK,
-            "--write-root",
-            str(self._roots["file"]),
-            "--config",
-            str(self.settings),
-            workers=workers,
-            switches={**QUIET, "queue": queue or "sqlite", "failpoint_file": str(self.failpoint), **(switches or {})},
-            program=program,
-            environment={"SECRET": "key-of-a-test"},
-        )
+        self._switches: dict[str, object] = {**QUIET, "queue": queue or "sqlite", "failpoint_file": str(self.failpoint)}
+        self._switches |= switches or {}
+        self._workers, self._program = workers, program
+        self.daemon = self.server("data")
         self.stored = Stored(self.daemon.data_dir, queue)
         self.posted: dict[int, Place] = {}
         self._open = ExitStack()
@@ -117,6 +109,22 @@ class Lane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, error, trace)
+
+    def server(self, name: str, *arguments: str) -> Daemon:
+        """One that may write where this lane looks; ``name`` is that of its data directory."""
+        return Daemon(
+            self.root / name,
+            *LOOPBACK,
+            "--write-root",
+            str(self._roots["file"]),
+            "--config",
+            str(self.settings),
+            *arguments,
+            workers=self._workers,
+            switches=self._switches,
+            program=self._program,
+            environment={"SECRET": "key-of-a-test"},
+        )
 
     def place(self, kind: Kind, name: str) -> Place:
         """The destination ``name``.png; the same name is the same destination."""

@@ -64,10 +64,10 @@ class Callers:
                     return
 
 
-def make_orders(lane: Lane, rng: random.Random) -> list[Order]:
+def make_orders(lane: Lane, rng: random.Random, jobs: int = JOBS) -> list[Order]:
     """Mixed destinations, several jobs to most of them; a few sources are broken."""
     orders = []
-    for number in range(JOBS):
+    for number in range(jobs):
         kind = KINDS[number % 4]
         place = lane.place(kind, f"{kind}-{rng.randrange(PLACES_OF_A_KIND)}")
         word = "broken" if rng.randrange(100) < BROKEN_PER_CENT else "good"
