@@ -127,6 +127,7 @@ chaos-workers: TESTS = tests/chaos/test_workers.py $(IN_FILES)
 chaos-flaky: TESTS = tests/chaos/test_flaky.py $(IN_FILES)
 chaos-pgkills: TESTS = $(addprefix tests/chaos/test_,kills.py webhooks.py outputs.py workers.py flaky.py) -k postgres
 chaos-pgmatrix: TESTS = tests/chaos/test_matrix.py -k postgres
+chaos-database: TESTS = tests/chaos/test_database.py tests/engines/postgres/test_losing.py tests/engines/postgres/test_trouble.py
 chaos-fuzz: TESTS = tests/hostile/test_fuzz.py tests/unit/request/test_properties.py
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py
 chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py tests/hostile/test_listed.py

@@ -232,6 +232,7 @@ async def test_a_pooler_that_starts_again_is_not_noticed(server: Postgres) -> No
         await queue.aclose()
 
 
+@pytest.mark.full_size
 async def test_a_promoted_standby_is_found_with_all_that_was_stored() -> None:
     with Postgres(FAST) as primary, Standby(primary, FAST) as standby:
         name = primary.database()

@@ -29,7 +29,8 @@ from imgserve.telemetry import logs
 
 Transaction = Callable[[Connection], object]
 
-# A transaction that conflicts with another node's is tried so often.
+# A transaction that conflicts with another node's is tried so often. Not one that has waited for a lock in vain: those
+# behind it would wait as long.
 TRIES = 5
 PAUSE_S = 0.01
 # Longer than a busy disk takes.
@@ -136,7 +137,8 @@ class Commits:
             try:
                 return self._once(connection, batch)
             except CONFLICTS as error:
-                if tries == 0 and len(batch) == 1:
+                has_waited = isinstance(error, errors.LockNotAvailable)
+                if len(batch) == 1 and (tries == 0 or has_waited):
                     raise
                 if tries == 0:
                     raise HalfDone from error
