@@ -88,6 +88,9 @@ class Cluster:
     def is_empty(self) -> bool:
         return self.rows("upload") == self.rows("upload_part") == 0
 
+    def lose_parts(self) -> None:
+        self._server.execute("DELETE FROM imgserve.upload_part", self._database.database)
+
     def cut(self) -> None:
         """All connections of the nodes."""
         self._server.execute(
@@ -231,6 +234,19 @@ async def test_without_the_database_a_picture_is_not_stored(cluster: Cluster) ->
     with cluster.shut(), pytest.raises(SourceUnavailable) as unread:
         await node.fetched(source)
     assert unread.value.is_retryable
+
+
+async def test_a_picture_of_which_the_database_lost_a_part_is_not_stored(cluster: Cluster) -> None:
+    """Parts but the last are committed without a sync, and the database may have crashed before the last one came."""
+    node = await cluster.node()
+    await node.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
+    parts = node.queue.upload_parts
+    assert parts is not None
+    await parts.add(ID, 0, b"first", is_last=False)
+    cluster.lose_parts()
+    with pytest.raises(StorageFailing, match="lost with the database"):
+        await parts.add(ID, 1, b"last", is_last=True)
+    assert cluster.rows("upload_part") == 0
 
 
 async def test_a_picture_that_is_stored_survives_the_death_of_the_database() -> None:

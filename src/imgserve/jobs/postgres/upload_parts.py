@@ -11,10 +11,11 @@ from typing import TypeVar
 import psycopg
 from psycopg import errors
 
-from imgserve.jobs.faults import SourceGone
+from imgserve.jobs.faults import SourceGone, StorageFailing
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.breakage import for_clients, storage_failing
 from imgserve.jobs.postgres.connection import LOCKS, ReadConnection
+from imgserve.jobs.postgres.link import connect
 from imgserve.jobs.queue_url import shown
 from imgserve.jobs.sql.queries import load
 from imgserve.telemetry import logs
@@ -23,6 +24,8 @@ SQL = load("upload_parts", "postgres")
 
 T = TypeVar("T")
 
+# A part takes less.
+ANSWER_S = 30.0
 _WHAT = "uploaded pictures cannot be stored or read"
 
 
@@ -39,6 +42,9 @@ class Parts:
             if not is_last:
                 db.execute(SQL["unsynced"])
             db.execute(SQL["add"], (upload_id, part, data))
+            if is_last and part and db.execute(SQL["count_before"], (upload_id, part)).get != part:
+                # The database has crashed, before the commit of a part reached its disk.
+                raise StorageFailing("a part of the uploaded picture was lost with the database", "send it again")
 
         try:
             await self._run(transaction)
@@ -93,7 +99,7 @@ class Parts:
 
     def _connected(self) -> ReadConnection:
         if self._connection is None or self._connection.raw.closed:
-            raw = psycopg.connect(self._address.conninfo())
+            raw = connect(self._address, ANSWER_S)
             self._connection = ReadConnection(raw, is_pooled=self._address.is_pooled)
         return self._connection
 

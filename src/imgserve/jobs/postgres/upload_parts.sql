@@ -5,6 +5,9 @@ SELECT set_config('synchronous_commit', 'off', true)
 -- name: add
 INSERT INTO upload_part (upload, part, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 
+-- name: count_before
+SELECT count(*) FROM upload_part WHERE upload = $1 AND part < $2
+
 -- name: size
 SELECT sum(octet_length(data))::bigint FROM upload_part WHERE upload = $1
 
