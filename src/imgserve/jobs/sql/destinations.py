@@ -89,7 +89,7 @@ def free(db: Database, number: int, token: int, output_ids: frozenset[int] | Non
     does not.
     """
     outputs = rows(db, SQL["outputs_of_claim"], (number, token))
-    claimed = Claimed([], set(), {}, has_webhook=any(has_webhook for *_, has_webhook in outputs))
+    claimed = Claimed([], set(), {}, has_webhook=bool(outputs and outputs[0][-1]))
     for (
         output_id, status, due_at, key, is_ours,
         kind, quiet_until, placeholder, is_ordered, principal, user, has_rivals, _,

@@ -12,7 +12,7 @@ from imgserve.jobs.model import EVENT_MEMORY_S
 from imgserve.jobs.shown import WallOf, event_body
 from imgserve.jobs.sql.database import Reader, rows
 from imgserve.jobs.sql.queries import load
-from imgserve.jobs.sql.reading import Reading, read
+from imgserve.jobs.sql.reading import Reading, read_all
 
 SQL = load("feed")
 
@@ -75,10 +75,9 @@ def _events(
     types = msgspec.json.encode(query.types).decode()
     values: tuple[object, ...] = (after, end, query.principal, types, limit)
     stored = rows(db, SQL["of_job"], (*values, query.job_id)) if query.job_id else rows(db, SQL["of_all"], values)
+    readings |= read_all(db, {row[1] for row in stored} - readings.keys(), wall_of)
     events = []
     for number, job, output, at, type_, job_id, principal in stored:
-        if job not in readings:
-            readings[job] = read(db, job, wall_of)
         reading = readings[job]
         body = event_body(type_, at, reading.job, reading.name_of(output), wall_of)
         events.append(Event(number, type_, job_id, principal, body))

@@ -14,7 +14,7 @@ from imgserve.jobs.shown import WallOf
 from imgserve.jobs.sql import feed, search, uploads, webhooks
 from imgserve.jobs.sql.database import Reader, rows
 from imgserve.jobs.sql.queries import load
-from imgserve.jobs.sql.reading import read
+from imgserve.jobs.sql.reading import read, read_all
 from imgserve.jobs.views import JobPage, JobQuery, NodeView, OperatorJobView, time_of
 
 SQL = load("listing")
@@ -100,7 +100,8 @@ def nodes(db: Reader, since: float, wall_of: WallOf) -> tuple[NodeView, ...]:
 
 def _page(db: Reader, query: JobQuery, wall_of: WallOf) -> JobPage:
     found = search.find(db, query, ahead_s=-wall_of(0.0))
-    return JobPage(tuple(read(db, number, wall_of).job for number in found.numbers), found.next)
+    readings = read_all(db, found.numbers, wall_of)
+    return JobPage(tuple(readings[number].job for number in found.numbers), found.next)
 
 
 def _job(db: Reader, job_id: str, principal: str | None, wall_of: WallOf) -> OperatorJobView:
