@@ -208,6 +208,22 @@ async def test_a_database_that_takes_no_writes_refuses_jobs_until_it_does(server
         await accepted(queue)
 
 
+@pytest.mark.full_size
+async def test_settings_that_no_longer_keep_what_was_confirmed_are_told() -> None:
+    with Postgres() as server:
+        queue = await PostgresQueue.open(Address(server.url(server.database())), Config(), START)
+        for setting, is_told in (("off", True), ("on", False)):
+            server.execute(f"ALTER SYSTEM SET synchronous_commit = {setting}")
+            server.execute("SELECT pg_reload_conf()")
+
+            async def is_right(is_told: bool = is_told) -> bool:
+                await queue.heartbeat((), START)
+                return ("queue_not_durable" in {state.name for state in queue.states()}) == is_told
+
+            await eventually(is_right)
+        await queue.aclose()
+
+
 async def test_a_queue_closes_while_its_database_is_away(server: Postgres) -> None:
     async with opened(server.url(server.database())) as queue:
         await queue.counts()

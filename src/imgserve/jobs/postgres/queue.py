@@ -199,8 +199,9 @@ class PostgresQueue(SqlQueue[Connection]):
         return ours
 
     def _beat(self, db: Connection, claims: tuple[Claim, ...]) -> None:
-        """Any node takes dead ones over."""
+        """Any node takes dead ones over. The database's settings may have changed since the connection was made."""
         now = db.time(self._last_now)
+        self._durability = durability.read(db)
         self._sight = nodes.look(db, self._epoch, now - self._config.lease_s, now)
         if self._sight.has_dead:
             self._take_over_dead(db, self._epoch, now)
