@@ -118,6 +118,16 @@ async def test_the_end_of_a_job_is_heard_where_it_is_awaited(nodes: Nodes) -> No
     await woken(api.until_ended(entry.id, LONG_S), runner.settle(ended(claim, "delivered"), START))
 
 
+async def test_a_node_that_comes_later_learns_what_is_awaited(nodes: Nodes) -> None:
+    api = await nodes.open("api")
+    entry = await released(api)
+    waiting = asyncio.create_task(api.until_ended(entry.id, LONG_S))
+    runner = await nodes.open("runner")
+    await asyncio.sleep(0.2)
+    await runner.settle(ended(await claimed(runner), "delivered"), START)
+    await asyncio.wait_for(waiting, PATIENCE_S)
+
+
 async def test_events_of_one_node_wake_the_readers_of_another(nodes: Nodes) -> None:
     api, runner = await nodes.open("api"), await nodes.open("runner")
     entry = await released(api)

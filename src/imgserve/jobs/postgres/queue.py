@@ -208,10 +208,7 @@ class PostgresQueue(SqlQueue[Connection]):
 
     def _saw(self, sight: Sight, asked_at: float) -> None:
         self._signals.note_others(are_there=sight.has_others)
-        for topic in self._shared_wakeups.wants():
-            self._signals.want(topic)
-        if self._shared_watches.is_watched:
-            self._signals.want("events")
+        self._want()
         if sight.has_dead:
             self._wakeups.work_came()
             self._wakeups.outbox_came()
@@ -223,7 +220,15 @@ class PostgresQueue(SqlQueue[Connection]):
             if not asked_at - MOST_APART_S <= sight.now <= now + MOST_APART_S:
                 self._clock.follow(sight.now + (now - asked_at) / 2)
 
+    def _want(self) -> None:
+        for topic in self._shared_wakeups.wants():
+            self._signals.want(topic)
+        if self._shared_watches.is_watched:
+            self._signals.want("events")
+
     def _hear(self, news: News) -> None:
+        if news.is_new:
+            self._want()
         self._shared_wakeups.hear(news)
         self._shared_watches.hear(news)
         if news.ends and self._clock is not None:

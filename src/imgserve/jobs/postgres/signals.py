@@ -179,6 +179,8 @@ class Signals:
         except msgspec.DecodeError as error:
             logs.event("signal_unreadable", level=logs.WARNING, detail=str(error))
             return
+        if heard.is_new:
+            self._told_wants.clear()  # it has heard of none
         was_alone = not self.has_others
         self._others_until = max(self._others_until, time.monotonic() + self._interest_s)
         # It has missed what was not told while it was not known, or was not known to want it.

@@ -53,7 +53,7 @@ class SharedWakeups(Wakeups):
 
     def is_busy(self, key: str) -> None:
         """The news that it is free may have come before the answer that it is not; then nobody waits."""
-        if self._lately_freed.pop(mark(key), 0.0) < time.monotonic() - LATELY_S:
+        if self._lately_freed.pop(mark(key), float("-inf")) < time.monotonic() - LATELY_S:
             super().is_busy(key)
             self._signals.want("freed")
 
