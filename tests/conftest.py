@@ -2,9 +2,11 @@
 the seconds per folder and, at full size, what was measured, whichever process ran the test.
 """
 
+import contextlib
 import gc
 import os
 import platform
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import PurePath
@@ -15,6 +17,7 @@ from _pytest.terminal import TerminalReporter
 
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
+from tests.support.postgres_house import NewQueue, empty_queue
 from tests.support.sizes import IS_FULL, Figures
 
 MOST_LINES = 30
@@ -68,6 +71,26 @@ def pooler(postgres: Postgres) -> Iterator[PgBouncer]:
     """In front of that server."""
     with PgBouncer(postgres) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def new_database(postgres: Postgres) -> Iterator[NewQueue]:
+    """May be called in any thread."""
+    turn = threading.Lock()
+    with contextlib.ExitStack() as queues:
+
+        def make() -> str:
+            with turn:
+                return queues.enter_context(empty_queue(postgres))
+
+        yield make
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.full_size)])
+def new_queue(request: pytest.FixtureRequest) -> NewQueue:
+    """The engines over which attacks run: jobs in a file, and in a database that outlives the server."""
+    make: NewQueue = str if request.param == "sqlite" else request.getfixturevalue("new_database")
+    return make
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

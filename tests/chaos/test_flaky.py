@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from examples.receivers import Behaviour, Event
 
-from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import Kind, Lane
 from tests.chaos.outputs import Posted, accept, faults, is_over, prepared
 from tests.support.daemon import wait_until
+from tests.support.postgres_house import NewQueue
 from tests.support.sizes import IS_FULL, Figures, sized
 
 JOBS = sized(24, 400)

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import KINDS, Lane
 from tests.support.daemon import wait_until
+from tests.support.postgres_house import NewQueue
 from tests.support.sizes import IS_FULL, PATIENCE_S, Figures, sized
 
 SEED = 2011

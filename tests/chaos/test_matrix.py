@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple
 import pytest
 
 from imgserve import failpoint
-from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import KINDS, Kind, Lane, Place
+from tests.support.postgres_house import NewQueue
 from tests.support.sizes import IS_FULL, sized
 
 Scenario = Literal["first", "retry", "superseding", "overtaken"]

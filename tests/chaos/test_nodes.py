@@ -13,10 +13,10 @@ from typing import NamedTuple
 import pytest
 
 from imgserve import failpoint
-from tests.chaos.conftest import NewQueue
 from tests.chaos.fleet import Fleet
 from tests.chaos.lane import KINDS, Kind
 from tests.chaos.test_kills import CALLERS, Callers, make_orders
+from tests.support.postgres_house import NewQueue
 from tests.support.sizes import PATIENCE_S, Figures, sized
 
 SEED = 2013

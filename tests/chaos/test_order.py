@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import KINDS, Lane, Place
 from tests.chaos.outputs import accept, faults, is_over, prepared
 from tests.support.daemon import wait_until
+from tests.support.postgres_house import NewQueue
 from tests.support.sizes import Figures, sized
 
 CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,recvfrom,rename,renameat,renameat2,openat,openat2"

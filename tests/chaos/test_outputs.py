@@ -20,12 +20,12 @@ import pytest
 from examples.receivers import Behaviour
 
 from imgserve import failpoint
-from tests.chaos.conftest import NewQueue
 from tests.chaos.lane import Lane
 from tests.chaos.outputs import State, entries_of, faults, is_over, native_job, post, prepared
 from tests.chaos.test_workers import ready_workers
 from tests.support.daemon import wait_until
 from tests.support.native import Answer
+from tests.support.postgres_house import NewQueue
 from tests.support.sizes import Figures, sized
 
 Disturbance = Callable[[Lane, Future[Answer | None], random.Random], None]

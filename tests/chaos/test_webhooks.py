@@ -5,11 +5,11 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from tests.chaos.conftest import NewQueue
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.hooks import SECRET, TAKEN, Receiver, event_of, verify
 from tests.support.native import Caller
 from tests.support.pictures import encoded, scene
+from tests.support.postgres_house import NewQueue
 from tests.support.sites import Reply, Seen
 from tests.support.sizes import IS_FULL, Figures, sized
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.chaos.conftest import NewQueue
 from tests.chaos.gauges import Gauge, Spent
 from tests.chaos.lane import KINDS, Lane
 from tests.chaos.receiving import RED
 from tests.support import pictures
 from tests.support.daemon import wait_until
+from tests.support.postgres_house import NewQueue
 from tests.support.processes import workers
 from tests.support.sizes import PATIENCE_S, Figures, sized
 

@@ -13,14 +13,15 @@ import pytest
 
 from tests.chaos.lane import KINDS, Lane
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
+from tests.support.postgres_house import NewQueue
 
 JOBS = 60
 HELD = 6
 
 
 @pytest.fixture
-def lane(tmp_path: Path) -> Iterator[Lane]:
-    with Lane(tmp_path / "lane", workers=1) as lane:
+def lane(tmp_path: Path, new_queue: NewQueue) -> Iterator[Lane]:
+    with Lane(tmp_path / "lane", workers=1, queue=new_queue()) as lane:
         yield lane
 
 
@@ -30,8 +31,9 @@ def terminate(lane: Lane) -> None:
     wait_until(lambda: lane.daemon.log.count(" draining") > told)
 
 
-def test_under_load_nothing_is_lost_and_nothing_charged(tmp_path: Path) -> None:
-    with Lane(tmp_path / "lane", workers=1, switches={"drain_s": 2.0}) as lane, ThreadPoolExecutor(6) as threads:
+def test_under_load_nothing_is_lost_and_nothing_charged(tmp_path: Path, new_queue: NewQueue) -> None:
+    switches, queue = {"drain_s": 2.0}, new_queue()
+    with Lane(tmp_path / "lane", switches=switches, queue=queue) as lane, ThreadPoolExecutor(6) as threads:
         held = [f"held/good-{number}.png" if number < HELD else f"plain/good-{number}.png" for number in range(JOBS)]
         jobs = [
             lane.job(number, lane.place(KINDS[number % 4], f"p{number}"), source) for number, source in enumerate(held)

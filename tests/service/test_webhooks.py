@@ -21,6 +21,7 @@ from tests.support.native import Caller
 from tests.support.operating import Operator
 from tests.support.pages import programs_in
 from tests.support.pictures import encoded, scene
+from tests.support.postgres_house import NewQueue
 from tests.support.sites import Reply, Seen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ events = ["job.succeeded", "job.failed"]
 class Told:
     """A server whose webhooks go to ``hook``, or to a port without a listener. A picture of 40 x 30 is its source."""
 
-    def __init__(self, top: Path, hook: Receiver) -> None:
+    def __init__(self, top: Path, hook: Receiver, queue: str = "") -> None:
         self.top = top
         self.hook = hook
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -49,7 +50,8 @@ class Told:
         self.config = top / "imgserve.toml"
         self.config.write_text(SETTINGS.format(hook=hook.url, page_port=self.page_port))
         roots = ("--read-root", str(top), "--write-root", str(top))
-        self.server = Daemon(top / "data", *LOOPBACK, *roots, "--config", str(self.config))
+        words = (*LOOPBACK, *roots, "--config", str(self.config))
+        self.server = Daemon(top / "data", *words, switches={"queue": queue or "sqlite"})
         self.call = Caller(self.server)
 
     def job(self, name: str, webhook: object = None, source: str = "photo.png") -> dict[str, object]:
@@ -201,11 +203,11 @@ def is_open(port: int) -> bool:
     return False
 
 
-def test_a_server_that_dies_sends_the_same_bytes_again(tmp_path: Path) -> None:
+def test_a_server_that_dies_sends_the_same_bytes_again(tmp_path: Path, new_queue: NewQueue) -> None:
     """At least once: again only if it died before it had stored that the message was taken."""
     points: tuple[Failpoint, ...] = ("webhook_sent", "webhook_settled")
     with Receiver() as hook:
-        world = Told(tmp_path, hook)
+        world = Told(tmp_path, hook, new_queue())
         world.server.switches["failpoint"] = points[0]
         with world.server as server:
             answer = world.call.submit(world.job("a.png", f"{hook.url}/hook"))

@@ -17,6 +17,8 @@ from tests.support.postgres import Postgres
 from tests.support.queues import START
 
 SCHEMA = "imgserve"
+# Makes an empty queue and returns its URL, which is itself empty for that of a data directory's file.
+NewQueue = Callable[[], str]
 
 
 class PostgresHouse:

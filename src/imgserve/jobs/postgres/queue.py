@@ -108,6 +108,7 @@ class PostgresQueue(SqlQueue[Connection]):
 
         await self._committer.open(prepare)
         self._committer.run_later(self._count_abandoned)
+        self._wakeups.uploads.set()  # dead nodes may have left some
         self._signals_task = asyncio.create_task(self._signals.run())
         self._live_task = asyncio.create_task(self._live())
 
@@ -212,6 +213,7 @@ class PostgresQueue(SqlQueue[Connection]):
         if sight.has_dead:
             self._wakeups.work_came()
             self._wakeups.outbox_came()
+            self._wakeups.uploads.set()
             self._signals.tell_soon().came |= {"outbox", "adoptable", "freed"}
         elif sight.is_lease_over:
             self._wakeups.work.set()
