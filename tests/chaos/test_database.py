@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,10 +13,10 @@ from contextlib import ExitStack
 import pytest
 
 from tests.chaos.cluster import LEASE_S, LOOPBACK, Cluster, Pair
-from tests.chaos.lane import KINDS
+from tests.chaos.lane import KINDS, Place
 from tests.chaos.test_kills import Callers, Order
 from tests.support.daemon import wait_until
-from tests.support.netns import Namespace
+from tests.support.netns import Link, Namespace
 from tests.support.sizes import PATIENCE_S, Figures, sized
 
 SEED = 1305
@@ -22,14 +24,23 @@ CALLERS = 4
 HELD = 6
 # Of one time that it is away.
 JOBS = sized(12, 40)
-KILLS = sized(1, 40)
-PROMOTIONS, CLAIMS = sized(1, 10), sized(16, 200)
-FREEZES = sized(1, 10)
+KILLS = sized(1, 20)
+PROMOTIONS, CLAIMS = sized(1, 5), sized(16, 200)
+PARTITIONS, FREEZES = sized(1, 5), sized(1, 5)
 BROKEN_PER_CENT = 6
 PLACES_OF_A_KIND = sized(3, 12)
 LONGEST_PAUSE_S = sized(0.1, 2.0)
 # The time-outs end within a lease.
 FROZEN_S = sized(0.5, 1.5) * LEASE_S
+LOCKED = """
+import sys, time
+from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.link import connect
+link = connect(Address(sys.argv[1]))
+with link.pipeline():
+    print(link.execute("SELECT 'locked' FROM pg_advisory_xact_lock(7)").fetchone()[0], flush=True)
+    time.sleep(120)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +61,14 @@ def cluster(namespace: Namespace | None, tmp_path_factory: pytest.TempPathFactor
         yield held.enter_context(Cluster(tmp_path_factory.mktemp("cluster"), pair, namespace))
 
 
+@pytest.fixture
+def database(namespace: Namespace | None) -> Link:
+    """The second node's."""
+    if namespace is None:
+        pytest.skip("only root can make a network namespace")
+    return namespace.links[0]
+
+
 class Trial:
     """Jobs that come while the database goes away and comes back, and what became of them."""
 
@@ -64,7 +83,7 @@ class Trial:
         held = [self._order(f"held-{len(self.numbers)}", "held/good") for _ in range(HELD)]
         for order in held:
             self.cluster.accept(order.body)
-        wait_until(lambda: any(self.cluster.running_on(node) for node in self.cluster.nodes))
+        wait_until(lambda: all(self.cluster.running_on(node) for node in self.cluster.nodes))
         callers = Callers(self.cluster, [self._order(self._place(), self._source()) for _ in range(jobs)])
         callers.server_is_up.set()
         with ThreadPoolExecutor(CALLERS) as threads:
@@ -133,9 +152,59 @@ def test_jobs_survive_a_database_that_stands_still(cluster: Cluster, figures: Fi
     figures("stood still", f"{FREEZES} times for {FROZEN_S:g} s")
 
 
+def test_jobs_survive_a_partition(cluster: Cluster, database: Link, figures: Figures) -> None:
+    """One node loses the database for longer than its lease. The other one does its jobs before it comes back."""
+    trial = Trial(cluster, SEED + 2)
+    taken_over = [number for _ in range(PARTITIONS) for number in partitioned(trial, database)]
+    trial.judge(figures)
+    places = [cluster.posted[number] for number in taken_over]
+    assert {len(finals(cluster, place)) for place in places} == {1}, "it wrote without a claim"
+    figures("partitions", PARTITIONS)
+    figures("jobs taken over", len(taken_over))
+
+
+def partitioned(trial: Trial, database: Link) -> set[int]:
+    """The jobs that the second node was carrying out."""
+    cluster, (_, second) = trial.cluster, trial.cluster.nodes
+    lost: set[int] = set()
+
+    def away() -> None:
+        database.cut()
+        lost.update(cluster.running_on(second))
+        assert lost
+        wait_until(lambda: not cluster.running_on(second))
+
+    def back() -> None:
+        cluster.until_ended(lost)
+        database.mend()
+
+    trial.round(JOBS, away, back)
+    return lost
+
+
+@pytest.mark.full_size
+def test_locks_of_a_cut_connection_are_given_up(cluster: Cluster, namespace: Namespace | None, database: Link) -> None:
+    """Also in the middle of a pipeline, where the database's own time-outs do not run."""
+    assert namespace is not None
+    program = [*namespace.command, sys.executable, "-c", LOCKED, cluster.pair.url]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"locked\n"
+            database.cut()
+            wait_until(lambda: cluster.stored.select("SELECT pg_try_advisory_lock(7)") == [(True,)], 30)
+        finally:
+            database.mend()
+            holder.kill()
+
+
+def finals(cluster: Cluster, place: Place) -> list[int]:
+    return [write.job for write in cluster.writes_to(place) if write.kind == "final"]
+
+
 def test_jobs_survive_the_promotion_of_the_standby(cluster: Cluster, figures: Figures) -> None:
     """The primary does not come back: its place is a new standby's."""
-    trial = Trial(cluster, SEED + 2)
+    trial = Trial(cluster, SEED + 4)
     for _ in range(PROMOTIONS):
         cluster.pair.add_standby()
         trial.round(CLAIMS, cluster.pair.primary.kill, cluster.pair.promote)

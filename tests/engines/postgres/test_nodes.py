@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -176,6 +177,17 @@ async def test_a_dead_node_is_taken_over_by_one_of_the_others(nodes: Nodes) -> N
     work = await one.take_work(2, LATER + Config().quiet_s)
     taken = {(again.number, again.token) for again in work.claims}
     assert taken == {(running.number, claim.token + 1), (unanswered.number, 1)}
+
+
+async def test_a_takeover_wakes_a_writer_that_waits_for_the_destination(nodes: Nodes) -> None:
+    dead, other = await nodes.open(), await nodes.open()
+    await released(dead)
+    assert await dead.acquire(final_of(await claimed(dead)), START) == GRANTED
+    newer = placeholder_of(await accepted(other))
+    assert await other.acquire(newer, START) == BUSY
+    await quiet(partial(other.until_free, newer.key))
+    assert await other.acquire(newer, START) == BUSY
+    await woken(other.until_free(newer.key, LONG_S), other.heartbeat((), LATER))
 
 
 async def test_a_node_that_was_taken_over_starts_no_write_and_goes_on_as_another(nodes: Nodes) -> None:

@@ -30,6 +30,15 @@ class NoAnswer(psycopg.OperationalError):
     """The database stands still, or cannot be reached any more. A new connection may take as long to fail."""
 
 
+# The database probes a client that has been silent for 4 s, and gives it up 6 s later. Its own times are two hours, in
+# which a node that lost the network in the middle of a transaction would keep its locks: between the statements of a
+# pipeline no time-out of a transaction runs.
+_PROBES = """
+SET SESSION tcp_keepalives_idle = 4; SET SESSION tcp_keepalives_interval = 2; SET SESSION tcp_keepalives_count = 3;
+SET SESSION tcp_user_timeout = 10000
+"""
+
+
 class Link(Connection):
     """``answer_s``: an answer that takes longer ends the connection. None: it may take any time."""
 
@@ -50,6 +59,13 @@ def connect(address: Address, answer_s: float | None = None) -> Link:
     """To the first of the hosts that takes writes. Raises psycopg.Error."""
     link = Link.connect(address.conninfo())
     link.answer_s = answer_s
+    if not address.is_pooled:  # a pooler has connections of its own
+        try:
+            link.execute(_PROBES)
+            link.commit()
+        except psycopg.Error:
+            link.close()
+            raise
     return link
 
 

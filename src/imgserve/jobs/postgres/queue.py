@@ -211,10 +211,9 @@ class PostgresQueue(SqlQueue[Connection]):
         self._signals.note_others(are_there=sight.has_others)
         self._want()
         if sight.has_dead:
-            self._wakeups.work_came()
-            self._wakeups.outbox_came()
+            self._shared_wakeups.taken_over()
             self._wakeups.uploads.set()
-            self._signals.tell_soon().came |= {"outbox", "adoptable", "freed"}
+            self._signals.tell_soon().came.add("adoptable")
         elif sight.is_lease_over:
             self._wakeups.work.set()
         if self._clock is not None:

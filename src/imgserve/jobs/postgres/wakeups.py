@@ -46,6 +46,13 @@ class SharedWakeups(Wakeups):
     def outbox_left(self) -> None:
         self._signals.tell_soon().came.add("outbox")
 
+    def taken_over(self) -> None:
+        """What dead nodes had is due, and their destinations are free."""
+        self.work_came()
+        self.outbox_came()
+        super().free(list(self._freed))
+        self._signals.tell_soon().came |= {"outbox", "freed"}
+
     def free(self, keys: list[str]) -> None:
         super().free(keys)
         if keys and self._signals.is_wanted("freed"):
