@@ -30,7 +30,6 @@ from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.webhook import Webhook
 from tests.support.queues import START, House, failure_of, final_of, moved, new_job, output, placeholder_of
-from tests.support.sizes import sized
 
 PLACES = (
     "http://place.test:80/a.png", "http://place.test:80/b.png", "http://far.test:80/c.png", "http://far.test:80/d.png",
@@ -463,19 +462,7 @@ def with_user(place: ResolvedOutput, user: str) -> ResolvedOutput:
     return moved(place, msgspec.structs.replace(where, url=url))
 
 
-# A walk costs a second of CPU time on PostgreSQL, and a tenth of that on SQLite. Both take the same steps.
-WALKS = {"sqlite": 20, "postgres": sized(5, 20), "pooled": 20}
-
-
-@pytest.mark.parametrize(
-    ("house", "seed"),
-    [
-        pytest.param(engine, seed, marks=[pytest.mark.full_size] * (engine == "pooled"))
-        for engine, walks in WALKS.items()
-        for seed in range(walks)
-    ],
-    indirect=["house"],
-)
+@pytest.mark.parametrize("seed", range(20))
 async def test_at_random(house: House, seed: int) -> None:
     world = World(house, seed)
     world.queue = await house.open(START)
