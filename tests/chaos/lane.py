@@ -17,7 +17,7 @@ from tests.chaos.sources import Sources
 from tests.chaos.stored import Stored
 from tests.support.buckets import ObjectStore
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.support.native import Caller
+from tests.support.operating import ask
 from tests.support.sizes import PATIENCE_S
 
 Kind = Literal["file", "ftp", "put", "form", "s3"]
@@ -179,7 +179,7 @@ class Lane:
 
     def turn(self) -> None:
         """Whatever the server had begun to do when this was called, it has gone on with, behind its commits too."""
-        answer = Caller(self.daemon)("POST", f"/v1/jobs/{'0' * 32}/cancel")  # a transaction that finds nothing
+        answer = ask(self.daemon.data_dir, "POST", f"/v1/jobs/{'0' * 32}/cancel")  # a transaction that finds nothing
         assert answer.status == 404, answer
 
     def arm(self, point: str) -> None:

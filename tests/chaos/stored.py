@@ -40,6 +40,10 @@ class Stored:
         self._url = url
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
+    @property
+    def is_file(self) -> bool:
+        return not self._url
+
     def select(self, statement: str) -> list[tuple[Any, ...]]:
         if self._connection is not None:
             return self._connection.execute(statement.encode()).fetchall()

@@ -1,9 +1,11 @@
-"""The data directory of each release, as a killed server left it, goes on under the imgserve of today.
+"""The queue of each release, as a killed server left it, goes on under the imgserve of today: a data directory, or the
+dump of a database, of which one is made here from the imgserve of today.
 
 Five minutes have passed meanwhile by the server's clock, so all that waited is due.
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +19,18 @@ from tests.chaos.lane import Lane
 from tests.chaos.receiving import shown
 from tests.support.buckets import ObjectStore
 from tests.support.daemon import wait_until
+from tests.support.dumps import restored
 from tests.support.faketime import WallClock, needs_faketime
 from tests.support.hooks import Receiver, event_of
 from tests.support.native import Answer, Caller
 from tests.support.operating import ask
+from tests.support.postgres import Postgres
+from tests.support.record import recorded
 from tests.support.record_native import PART
 from tests.support.released import (
     ADDRESS,
     DATA,
+    DUMP,
     HOOK_PORT,
     KEPT,
     KEYS,
@@ -33,9 +39,9 @@ from tests.support.released import (
     NativeJob,
     Record,
     place,
-    record_of,
+    record_in,
+    recordings,
     released_lane,
-    releases,
 )
 from tests.support.sites import Seen
 
@@ -47,7 +53,13 @@ ENDS = {"succeeded", "failed", "cancelled", "superseded"}
 CLASSIC = {"0.4.0", "0.5.0", "0.5.1", "0.6.0", "0.7.0"}
 
 
+PASSED = timedelta(minutes=5)
+# The recording that is made here.
+TODAY = "today"
+
+
 class Upgraded(NamedTuple):
+    directory: Path
     record: Record
     lane: Lane
     hook: Receiver
@@ -55,33 +67,48 @@ class Upgraded(NamedTuple):
     repeats: dict[str, Answer]
 
 
-@pytest.fixture(scope="module", params=releases())
-def upgraded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
-    record = record_of(request.param)
+@pytest.fixture(scope="module", params=(*recordings(), TODAY))
+def upgraded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
+) -> Iterator[Upgraded]:
+    directory = DATA / request.param
+    if request.param == TODAY:
+        directory = tmp_path_factory.mktemp("recorded") / TODAY
+        recorded(directory, postgres)
+    record = record_in(directory)
     clock = WallClock(tmp_path_factory.mktemp("clock") / "now")
-    clock.set(datetime.fromtimestamp(record.recorded_at, UTC) + timedelta(minutes=5))
+    clock.set(datetime.fromtimestamp(record.recorded_at, UTC) + PASSED)
     with place() as top:
-        _lay_out(record, top)
-        _fill_bucket(record)
-        lane = released_lane(top, quiet_s=0.5)
-        lane.daemon.environment |= clock.unturned
+        _lay_out(directory, top)
+        _fill_bucket(record, directory)
+        lane = released_lane(top, _queue(record, directory, postgres), quiet_s=0.5)
+        if lane.stored.is_file:
+            lane.daemon.environment |= clock.unturned
         _expect(record, lane)
         with Receiver(host=ADDRESS.host, port=HOOK_PORT) as hook, lane:
-            repeats = {job.name: _repeated(lane, record, job) for job in record.natives if job.repeat_key}
+            repeats = {job.name: _repeated(lane, directory, job) for job in record.natives if job.repeat_key}
             answers = {job.name: _posted_again(lane, job.body, job.key) for job in record.jobs if job.is_adopted}
             wait_until(lambda: not list(open_jobs(lane)), 60, every_s=0.1)
-            yield Upgraded(record, lane, hook, answers, repeats)
+            yield Upgraded(directory, record, lane, hook, answers, repeats)
 
 
-def _lay_out(record: Record, top: Path) -> None:
+def _queue(record: Record, directory: Path, postgres: Postgres) -> str:
+    """Servers follow the clock of their database, which is right. So the times of the recording are changed."""
+    if not (directory / DUMP).exists():
+        return ""
+    return restored(postgres, directory / DUMP, time.time() - PASSED.total_seconds() - record.recorded_at)
+
+
+def _lay_out(directory: Path, top: Path) -> None:
     for name in KEPT:
-        source = DATA / record.version / name
+        source = directory / name
         if source.is_dir():
             shutil.copytree(source, top / name)
         elif source.exists():
             shutil.copy2(source, top / name)
-    (top / "data").chmod(0o700)  # a version-control system keeps no such mode
-    _reboot(top / "data" / "queue.sqlite")
+    if (top / "data").exists():
+        (top / "data").chmod(0o700)  # a version-control system keeps no such mode
+        _reboot(top / "data" / "queue.sqlite")
 
 
 def _reboot(queue: Path) -> None:
@@ -96,12 +123,12 @@ def _reboot(queue: Path) -> None:
     database.close()
 
 
-def _fill_bucket(record: Record) -> None:
+def _fill_bucket(record: Record, directory: Path) -> None:
     """By a server of its own, so that the lane's sees what imgserve writes and no more."""
     with ObjectStore(bucket=ADDRESS.bucket) as store:
         store.clear()
         for key, headers in record.objects.items():
-            store.put(key, (DATA / record.version / "s3" / key).read_bytes(), **headers)
+            store.put(key, (directory / "s3" / key).read_bytes(), **headers)
 
 
 def _expect(record: Record, lane: Lane) -> None:
@@ -113,12 +140,16 @@ def _expect(record: Record, lane: Lane) -> None:
         lane.sources.release(f"good-{native.name}.png")
 
 
-def _repeated(lane: Lane, record: Record, job: NativeJob) -> Answer:
+def _repeated(lane: Lane, directory: Path, job: NativeJob) -> Answer:
     caller = Caller(lane.daemon, KEYS["shop"])
     if not job.has_upload:
         return caller.submit(job.body, Idempotency_Key=job.repeat_key)
-    [upload] = (DATA / record.version / "data" / "uploads").iterdir()
-    return caller.upload(job.body, (PART, upload.read_bytes()), Idempotency_Key=job.repeat_key)
+    return caller.upload(job.body, (PART, _uploaded(directory)), Idempotency_Key=job.repeat_key)
+
+
+def _uploaded(directory: Path) -> bytes:
+    [kept] = (*directory.glob("data/uploads/*"), *directory.glob(PART))
+    return kept.read_bytes()
 
 
 def state_of(job: Job) -> str:
@@ -210,7 +241,7 @@ def test_a_message_that_was_refused_comes_in_the_same_bytes_under_the_same_id(up
     made = [event_of(post) for key, post in posts.items() if key not in owed]
     assert {(one["type"], one["data"]["job"]["id"]) for one in made} == {("job.succeeded", maker) for maker in makers}
     for post in posts.values():
-        secret = (DATA / record.version / SECRET_FILE).read_text()
+        secret = (upgraded.directory / SECRET_FILE).read_text()
         assert _signature(secret, post) == post.headers["webhook-signature"]
 
 
@@ -228,32 +259,37 @@ def test_a_request_under_its_key_again_finds_its_job(upgraded: Upgraded) -> None
 
 
 def test_an_uploaded_picture_is_kept_no_longer_than_its_job_needs_it(upgraded: Upgraded) -> None:
-    uploads = upgraded.lane.daemon.data_dir / "uploads"
-    wait_until(lambda: not uploads.exists() or not list(uploads.iterdir()))
+    lane = upgraded.lane
+    if lane.stored.is_file:
+        wait_until(lambda: not list(lane.daemon.data_dir.glob("uploads/*")))
+    else:
+        wait_until(lambda: not lane.stored.select("SELECT upload FROM upload_part"))
 
 
-def test_a_recording_has_jobs_in_every_state() -> None:
-    for version in releases():
-        states = {state_of(job) for job in record_of(version).jobs}
-        assert {state.partition(" ")[0] for state in states} == ENDS | {"accepting", "queued", "running"}
-        assert {"failed pending", "failed done", "failed abandoned", "failed none", "cancelled pending"} <= states
-        kinds = {job.kind for job in record_of(version).jobs if state_of(job) == "failed pending"}
-        assert kinds == {"file", "ftp", "put", "form"}
+def test_a_recording_has_jobs_in_every_state(upgraded: Upgraded) -> None:
+    states = {state_of(job) for job in upgraded.record.jobs}
+    assert {state.partition(" ")[0] for state in states} == ENDS | {"accepting", "queued", "running"}
+    assert {"failed pending", "failed done", "failed none", "cancelled pending"} <= states
+    assert ("failed abandoned" in states) == upgraded.lane.stored.is_file, "a dump has none, which take their time"
+    kinds = {job.kind for job in upgraded.record.jobs if state_of(job) == "failed pending"}
+    assert kinds == {"file", "ftp", "put", "form"}
 
 
-def test_a_recording_has_native_jobs_that_wait() -> None:
-    for version in set(releases()) - CLASSIC:
-        record = record_of(version)
-        states = {job.name: (job.status, [output.status for output in job.outputs]) for job in record.natives}
-        assert states == {
-            "several": ("queued", ["delivered", "placeholder", "placeholder"]),
-            "told": ("succeeded", ["delivered"]),
-            "uploaded": ("queued", ["placeholder"]),
-            "later": ("queued", ["placeholder"]),
-        }, version
-        assert [message.name for message in record.messages] == ["told", "told"], version
-        assert [job.name for job in record.natives if job.repeat_key] == ["uploaded", "later"], version
-        [later] = (job.body["not_before"] for job in record.natives if "not_before" in job.body)
-        assert datetime.fromisoformat(later).timestamp() > record.recorded_at, version
-        assert len(list((DATA / version / "data" / "uploads").iterdir())) == 1, version
-        assert list(record.objects) == ["several-s3/out.png"], version
+def test_a_recording_has_native_jobs_that_wait(upgraded: Upgraded) -> None:
+    record, directory = upgraded.record, upgraded.directory
+    if record.version in CLASSIC:
+        assert not record.natives
+        return
+    states = {job.name: (job.status, [output.status for output in job.outputs]) for job in record.natives}
+    assert states == {
+        "several": ("queued", ["delivered", "placeholder", "placeholder"]),
+        "told": ("succeeded", ["delivered"]),
+        "uploaded": ("queued", ["placeholder"]),
+        "later": ("queued", ["placeholder"]),
+    }
+    assert [message.name for message in record.messages] == ["told", "told"]
+    assert [job.name for job in record.natives if job.repeat_key] == ["uploaded", "later"]
+    [later] = (job.body["not_before"] for job in record.natives if "not_before" in job.body)
+    assert datetime.fromisoformat(later).timestamp() > record.recorded_at
+    assert _uploaded(directory)
+    assert list(record.objects) == ["several-s3/out.png"]

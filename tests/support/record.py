@@ -1,18 +1,20 @@
-"""Records the data directory of a release: jobs in every state, each kind of destination, ended by a kill.
+"""Records the queue of a release: jobs in every state, each kind of destination, ended by a kill.
 
     python -m tests.support.record
 
 It runs the imgserve of this checkout against real receivers and leaves what a later version has to go on with in
-tests/support/data/VERSION: the queue as the killed server left it, what lay at the destinations, and jobs.json.
+tests/support/data/VERSION: the queue as the killed server left it, what lay at the destinations, and jobs.json. Then
+it does the same with a queue in PostgreSQL, of which it leaves a dump, in tests/support/data/VERSION/postgresql: in a
+few seconds, since the upgrade test does it too.
 """
 
 import json
 import shutil
-import sqlite3
 import threading
 import time
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 from examples.receivers import Behaviour
@@ -20,10 +22,13 @@ from examples.receivers import Behaviour
 from tests.chaos.judge import Entry
 from tests.chaos.lane import KINDS, Kind, Lane, Place
 from tests.support.daemon import Reply, wait_until
+from tests.support.dumps import dump
 from tests.support.operating import ask
-from tests.support.record_native import NativeRecorder, refusing
-from tests.support.released import DATA, KEPT, KEYS, TOP, Job, Record, place, released_lane
+from tests.support.postgres import Postgres
+from tests.support.record_native import PART, NativeRecorder, picture, refusing
+from tests.support.released import DATA, DUMP, KEPT, KEYS, TOP, Job, Record, place, released_lane
 
+IMPATIENT = {"outbox_deadline_s": 0.5, "retry_delay_s": 0.2}
 # What fails waits until long after the recording.
 PATIENT = {"retry_delay_s": 60, "repeat_after_s": 60, "placeholder_timeout_s": 4}
 REFUSED = Behaviour(status=503, kinds=("PUT", "POST"))
@@ -153,16 +158,16 @@ class Recorder:
         self.change(job, ends="cancelled", shows=("failed", job.number))
 
     def waiting(self) -> None:
-        """For a second attempt (a file's faults do not heal by themselves), and for the repeat that follows an
-
-        unanswered placeholder.
-        """
+        """For a second attempt. A file's faults do not heal by themselves."""
         for kind in KINDS[1:]:
             job = self.post(f"retried-{kind}", kind, f"held/good-retried-{kind}.png", key="blog")
             self.lane.refuse_once(self.place_of(job))
             self.lane.sources.release(f"good-retried-{kind}.png")
             wait_until(partial(self._waits_again, job))
             self.lane.heal(self.place_of(job))
+
+    def repeated(self) -> None:
+        """It waits for the repeat that follows an unanswered placeholder."""
         self.lane.web.behave("/repeated-put", Behaviour(never=True, times=1, kinds=("PUT",)))
         job = self.post("repeated-put", "put", "plain/good.png")
         wait_until(partial(self._has_sent, job))
@@ -208,27 +213,34 @@ def state_of(entry: Entry) -> str:
     return f"{entry.status} {entry.outbox}"
 
 
-def main() -> None:
+def recorded(target: Path, server: Postgres | None = None) -> Record:
+    """The recording that is now in ``target``, of a queue in a database of ``server`` if there is one."""
+    database = "" if server is None else server.database()
     with place() as top:
-        lane = released_lane(top, outbox_deadline_s=0.5, retry_delay_s=0.2)
+        queue = "" if server is None else server.url(database)
+        lane = released_lane(top, queue, **(IMPATIENT if server is None else PATIENT))
         with refusing() as hook, lane:
             recorder, natives = Recorder(lane), NativeRecorder(lane, hook)
-            recorder.given_up()
-            lane.daemon.stop()
-            del lane.daemon.switches["outbox_deadline_s"]
-            lane.daemon.switches |= PATIENT
-            lane.daemon.start()
+            if server is None:
+                recorder.given_up()
+                lane.daemon.stop()
+                del lane.daemon.switches["outbox_deadline_s"]
+                lane.daemon.switches |= PATIENT
+                lane.daemon.start()
             recorder.ended()
             recorder.superseded()
             recorder.overtaken()
             natives.several()
             natives.uploaded()
             natives.later()
-            lane.daemon.stop()  # so that the write-ahead log which is kept is a short one
-            lane.daemon.start()
+            if server is None:
+                lane.daemon.stop()  # so that the write-ahead log which is kept is a short one
+                lane.daemon.start()
             recorder.owed()
             recorder.cancelled()
             recorder.waiting()
+            if server is None:
+                recorder.repeated()
             natives.told()
             recorder.under_way()
             recorder.unanswered()
@@ -239,19 +251,22 @@ def main() -> None:
                 version("imgserve"), recorded_at, tuple(recorder.jobs), natives.jobs(), natives.messages(),
                 natives.objects(),
             )  # fmt: skip
-        keep(record)
+        keep(record, target)
+    if server is not None:
+        shutil.rmtree(target / "data")
+        (target / PART).write_bytes(picture())
+        dump(server, database, target / DUMP)
+        server.drop(database)
+    return record
 
 
 def id_of(lane: Lane, entry: Entry) -> str:
     """Of a job whose poster heard nothing."""
-    with sqlite3.connect(f"file:{lane.daemon.data_dir / 'queue.sqlite'}?mode=ro", uri=True) as database:
-        [row] = database.execute("SELECT id FROM job WHERE number = ?", (entry.number,)).fetchall()
-    database.close()
-    return str(row[0])
+    [(job_id,)] = lane.stored.select(f"SELECT id FROM job WHERE number = {entry.number}")
+    return str(job_id)
 
 
-def keep(record: Record) -> None:
-    target = DATA / record.version
+def keep(record: Record, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     for name in KEPT:
@@ -261,10 +276,20 @@ def keep(record: Record) -> None:
         else:
             shutil.copy2(source, target / name)
     (target / "jobs.json").write_text(json.dumps(msgspec.to_builtins(record), indent=1) + "\n")
+
+
+def show(record: Record) -> None:
     for job in record.jobs:
         print(f"{job.state:22} {job.name}")
     for native in record.natives:
         print(f"{native.status:22} {native.name}: {', '.join(output.status for output in native.outputs)}")
+
+
+def main() -> None:
+    target = DATA / version("imgserve")
+    show(recorded(target))
+    with Postgres({"fsync": "off"}) as server:
+        show(recorded(target / "postgresql", server))
 
 
 if __name__ == "__main__":

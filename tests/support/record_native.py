@@ -1,7 +1,6 @@
 """The jobs of the native API in a recording: waiting for a retry, for their time, or for the receiver of a webhook."""
 
 import io
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,25 +132,18 @@ class NativeRecorder:
         self.lane.web.behave(f"/{name}", Behaviour(status=503, times=1, kinds=("PUT",), states=("final",)))
 
     def _refused(self) -> list[tuple[str, int]]:
-        return self._stored("SELECT state, attempts FROM outbox WHERE kind = 'webhook'")
+        return self.lane.stored.select("SELECT state, attempts FROM outbox WHERE kind = 'webhook'")
 
     def _as_stored(self, job: NativeJob) -> NativeJob:
-        [(status,)] = self._stored("SELECT status FROM job WHERE id = ?", job.id)
-        rows = self._stored(
-            "SELECT output.status FROM output JOIN job ON job.number = output.job WHERE job.id = ? ORDER BY output.id",
-            job.id,
+        rows = self.lane.stored.select(
+            "SELECT job.status, output.status FROM output JOIN job ON job.number = output.job"
+            f" WHERE job.id = '{job.id}' ORDER BY output.id"
         )
         outputs = tuple(
-            msgspec.structs.replace(output, status=row[0]) for output, row in zip(job.outputs, rows, strict=True)
+            msgspec.structs.replace(output, status=status)
+            for output, (_, status) in zip(job.outputs, rows, strict=True)
         )
-        return msgspec.structs.replace(job, status=status, outputs=outputs)
-
-    def _stored(self, query: str, *values: str) -> list[Any]:
-        database = sqlite3.connect(f"file:{self.lane.daemon.data_dir / 'queue.sqlite'}?mode=ro", uri=True)
-        try:
-            return database.execute(query, values).fetchall()
-        finally:
-            database.close()
+        return msgspec.structs.replace(job, status=rows[0][0], outputs=outputs)
 
 
 def picture() -> bytes:

@@ -1,6 +1,7 @@
 """The data directories of earlier releases: where their servers and receivers stood, and what is known of each job.
 
 ``record`` makes one from the imgserve that is installed; the upgrade test starts the imgserve of today on each.
+What a release has left in PostgreSQL is in ``postgresql`` beneath, with a dump in place of a data directory.
 Destinations are absolute, so both use one place of the machine, one process at a time.
 """
 
@@ -25,6 +26,7 @@ KEYS = {"shop": "the-shops-secret-key", "blog": "the-blogs-secret-key"}
 KEY_FILE = "keys"
 SECRET_FILE = "webhook-secret"
 KEPT = ("data", "file", "ftp", "web", "s3", KEY_FILE, SECRET_FILE)
+DUMP = "queue.sql"
 SETTINGS = f"""
 # goes on with the credential of the bucket
 principals = ["shop"]
@@ -102,12 +104,14 @@ class Record(msgspec.Struct, frozen=True):
     objects: dict[str, dict[str, str]] = {}
 
 
-def releases() -> tuple[str, ...]:
-    return tuple(sorted(path.parent.name for path in DATA.glob("*/jobs.json")))
+def recordings() -> tuple[str, ...]:
+    """Their directories beneath ``DATA``, those of a file's queue first."""
+    found = (*sorted(DATA.glob("*/jobs.json")), *sorted(DATA.glob("*/postgresql/jobs.json")))
+    return tuple(str(path.parent.relative_to(DATA)) for path in found)
 
 
-def record_of(version: str) -> Record:
-    return msgspec.json.decode((DATA / version / "jobs.json").read_bytes(), type=Record)
+def record_in(directory: Path) -> Record:
+    return msgspec.json.decode((directory / "jobs.json").read_bytes(), type=Record)
 
 
 @contextmanager
@@ -123,9 +127,9 @@ def place() -> Iterator[Path]:
             shutil.rmtree(TOP, ignore_errors=True)
 
 
-def released_lane(top: Path, **switches: object) -> Lane:
+def released_lane(top: Path, queue: str = "", **switches: object) -> Lane:
     """With keys, bucket and webhooks. Files of secrets that a recording has left at ``top`` stay."""
-    lane = Lane(top, address=ADDRESS, switches=switches, has_bucket=True)
+    lane = Lane(top, address=ADDRESS, switches=switches, has_bucket=True, queue=queue)
     lane.settings.write_text(lane.settings.read_text() + SETTINGS)
     keys = top / KEY_FILE
     for path, text in ((keys, "".join(f"{name}:{key}\n" for name, key in KEYS.items())), (top / SECRET_FILE, SECRET)):
