@@ -19,11 +19,12 @@ from tests.support.daemon import Daemon, Reply
 from tests.support.netns import NETWORK, Namespace
 from tests.support.postgres import OWNER, Postgres, free_port
 from tests.support.postgres_house import SCHEMA
+from tests.support.sizes import sized
 from tests.support.standby import Standby
 
 LOOPBACK = "127.0.0.1"
 AGAIN_S = 0.05
-LEASE_S = 2.0
+LEASE_S = sized(2.0, 4.0)
 # Few attempts at once, so that both nodes have some.
 TIMES = {"lease_s": LEASE_S, "heartbeat_s": 0.5, "max_attempts_at_once": 4}
 
