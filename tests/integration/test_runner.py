@@ -1,9 +1,7 @@
 """The runner over real parts: it claims, settles, gives back, pays; nothing it breaks off keeps a destination."""
 
 import asyncio
-import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 
@@ -13,7 +11,6 @@ from PIL import Image
 from imgserve.engine import delivery
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.model import Intent
-from imgserve.jobs.sqlite.queue import FILE_NAME
 from tests.support.plant import Plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
@@ -189,11 +186,6 @@ async def test_stop_lets_attempts_finish(made: Plant, receiver: Receiver) -> Non
     assert made.house.statuses() == {entry.number: "succeeded"}
 
 
-def leases(made: Plant) -> list[tuple[float]]:
-    with contextlib.closing(sqlite3.connect(made.house.data_dir / FILE_NAME)) as reader:
-        return reader.execute("SELECT lease_until FROM job").fetchall()
-
-
 async def test_leases_are_renewed_while_attempts_finish(made: Plant, receiver: Receiver) -> None:
     await made.released(put_to(receiver.port, "a.png"))
     receiver.stall()
@@ -202,8 +194,8 @@ async def test_leases_are_renewed_while_attempts_finish(made: Plant, receiver: R
     await receiver.until_came(1)
     stopping = asyncio.create_task(runner.stop(LONG_S))
     for _ in range(3):  # the first one may have been on its way
-        before = leases(made)
-        await until(lambda before=before: leases(made) > before)  # type: ignore[misc]
+        before = made.house.leases()
+        await until(lambda before=before: made.house.leases() > before)  # type: ignore[misc]
     receiver.go()
     await asyncio.wait_for(stopping, LONG_S)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -30,9 +31,16 @@ class SqliteHouse:
 
     def statuses(self) -> dict[int, str]:
         """Every job's status as another reader of the disk sees it."""
+        return {int(row[0]): str(row[1]) for row in self._read("SELECT number, status FROM job")}
+
+    def leases(self) -> list[float]:
+        """The ends of the leases, by the numbers of their jobs."""
+        return [row[0] for row in self._read("SELECT lease_until FROM job WHERE status = 'running' ORDER BY number")]
+
+    def _read(self, statement: str) -> list[tuple[Any, ...]]:
         reader = apsw.Connection(str(self.data_dir / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            return {int(row[0]): str(row[1]) for row in rows(reader, "SELECT number, status FROM job")}
+            return rows(reader, statement)
         finally:
             reader.close()
 
