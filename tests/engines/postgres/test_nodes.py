@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -184,10 +183,13 @@ async def test_a_takeover_wakes_a_writer_that_waits_for_the_destination(nodes: N
     await released(dead)
     assert await dead.acquire(final_of(await claimed(dead)), START) == GRANTED
     newer = placeholder_of(await accepted(other))
-    assert await other.acquire(newer, START) == BUSY
-    await quiet(partial(other.until_free, newer.key))
-    assert await other.acquire(newer, START) == BUSY
-    await woken(other.until_free(newer.key, LONG_S), other.heartbeat((), LATER))
+
+    async def until_free(seconds: float) -> None:
+        assert await other.acquire(newer, START) == BUSY
+        await other.until_free(newer.key, seconds)
+
+    await quiet(until_free)
+    await woken(until_free(LONG_S), other.heartbeat((), LATER))
 
 
 async def test_a_node_that_was_taken_over_starts_no_write_and_goes_on_as_another(nodes: Nodes) -> None:
