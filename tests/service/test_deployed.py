@@ -24,6 +24,7 @@ from tests.service.test_doors import get
 from tests.support.daemon import READY, Daemon, wait_until
 from tests.support.pictures import encoded, scene, svg
 from tests.support.postgres import PASSWORD, Postgres
+from tests.support.processes import children
 from tests.unit.test_cluster import container_of, image_variables
 from tests.unit.test_deploy import health_command, needs_systemd, unit
 
@@ -292,6 +293,9 @@ def pod(role: str, top: Path, settings: str, queue: str) -> Iterator[Pod]:
         server.url = ready[1]
         yield Pod(server, container, process)
     finally:
+        # Its own end would not end the server, which has become another user.
+        for child in children(process.pid):
+            os.kill(child, signal.SIGKILL)
         process.kill()
         process.wait()
 
