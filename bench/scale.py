@@ -10,6 +10,7 @@ client.
 """
 
 import argparse
+import asyncio
 import signal
 import tempfile
 import time
@@ -166,7 +167,8 @@ async def measure(measured: Times, directory: Path, postgres: Postgres, counts: 
             with Cluster(place, postgres, runners, ATTEMPTS) as cluster:
                 seen, used = await cluster.observe(peers, case)
             show_here(case, runners, seen)
-            prediction = predicted(measured, layout_here(runners), case.demand(runners)).observed
+            here = layout_here(runners)
+            prediction = (await asyncio.to_thread(predicted, measured, here, case.demand(runners))).observed
             for name, now, then in zip(Observed._fields, seen, prediction, strict=True):
                 print(f"    {name:<11}{now:8.3f}, predicted {then:8.3f}: {then / now - 1:+.0%}")
             print(
