@@ -72,6 +72,7 @@ async def test_every_kind_of_name_comes_and_goes(store: Store, figures: Figures)
     figures("s3rver", f"{len(ODD_NAMES)} names written, replaced, read and deleted")
 
 
+@pytest.mark.full_size  # now and then s3rver fails a write, and its lack of conditions is not learnt in so few jobs
 def test_a_job(store: Store, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(encoded(scene(200, 150), "jpeg"))
     (tmp_path / "imgserve.toml").write_text(store.settings)
