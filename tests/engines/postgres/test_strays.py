@@ -1,9 +1,12 @@
 """A node that was stopped in the middle of a write, and goes on after others have taken its work over."""
 
+import psycopg
+
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, PlaceholderResult
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
+from imgserve.jobs.postgres.strays import MEMORY_S
 from imgserve.jobs.protocol import Granted
 from tests.support.postgres import Postgres
 from tests.support.queues import START, accepted, claimed, ended, final_of, output, placeholder_of, released
@@ -136,5 +139,20 @@ async def test_a_node_that_goes_on_and_ends_leaves_it_to_the_next_takeover(postg
     third = await PostgresQueue.open(address, Config(), LATER + 1000)
     again = await claimed(third, LATER + 1000)
     assert (again.number, again.outputs[0].is_repeat) == (newer.number, True)
+    for queue in (stopped, other, third):
+        await queue.aclose()
+
+
+async def test_a_note_of_a_node_that_never_went_on_goes(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    await released(stopped)
+    assert await stopped.acquire(final_of(await claimed(stopped)), START) == Granted()
+    other = await PostgresQueue.open(address, Config(), LATER)
+    with psycopg.connect(address.url) as db:
+        assert db.execute("SELECT count(*) FROM imgserve.stray").fetchone() == (1,)
+    third = await PostgresQueue.open(address, Config(), LATER + MEMORY_S + 1)  # takes the other one over
+    with psycopg.connect(address.url) as db:
+        assert db.execute("SELECT count(*) FROM imgserve.stray").fetchone() == (0,)
     for queue in (stopped, other, third):
         await queue.aclose()

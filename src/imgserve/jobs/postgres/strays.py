@@ -26,6 +26,7 @@ def add(db: Database, epochs: Sequence[int], now: float) -> None:
     """Note the writes of dead nodes. Those that were noted before were of a node that went on, and died then."""
     for key, number, kind in rows(db, SQL["of_nodes"], (list(epochs),)):
         _send_again(db, key, number, kind, now)
+    db.execute(SQL["forget"], (now - MEMORY_S,))
     db.execute(SQL["add"], (list(epochs), now))
 
 
@@ -38,10 +39,6 @@ def ended(db: Database, number: int, token: int, now: float) -> None:
     """The writes of a lost claim have ended."""
     for key, job, kind in rows(db, SQL["ended"], (number, token)):
         _send_again(db, key, job, kind, now)
-
-
-def forget(db: Database, now: float) -> None:
-    db.execute(SQL["forget"], (now - MEMORY_S,))
 
 
 def _send_again(db: Database, key: str, stray: int, kind: str, now: float) -> None:
