@@ -39,11 +39,18 @@ def reach(name: str) -> None:
         if _armed[name] <= 0:
             _end(name)
     for file in _files:
-        order = file.read_text() if file.exists() else ""
+        order = _order(file)
         if order == name:
             _end(name)
         if order == f"stop at {name}":
             os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _order(file: Path) -> str:
+    try:
+        return file.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _end(name: str) -> None:
