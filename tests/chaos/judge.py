@@ -53,13 +53,14 @@ def judge(
     missing = list(_missing(entries, writes))
     faults += missing if len(missing) > unseen else []
     ranks = {entry.job: entry.number for entry in entries}
+    first = {entry.job: entry.number for entry in reversed(entries)}
     strangers = [
         write for write in writes if write.job not in ranks or write.kind not in ("placeholder", "final", "failed")
     ]
     faults += [f"came from no accepted job: {write}" for write in strangers]
     if not strangers:
         posted = Counter(entry.job for entry in entries)
-        faults += _order(ranks, posted, writes, is_form=is_form)
+        faults += _order(ranks, first, posted, writes, is_form=is_form)
     if writes and at_rest != writes[-1]:
         faults.append(f"the last write was {writes[-1]}, there lies {at_rest}")
     if not faults:
@@ -94,16 +95,19 @@ def _missing(entries: Sequence[Entry], writes: Sequence[Write]) -> Iterator[str]
             yield f"job {entry.job} is done, its failure picture never came"
 
 
-def _order(ranks: dict[int, int], posted: Counter[int], writes: Sequence[Write], *, is_form: bool) -> Iterator[str]:
+def _order(
+    ranks: dict[int, int], first: dict[int, int], posted: Counter[int], writes: Sequence[Write], *, is_form: bool
+) -> Iterator[str]:
     """Nothing comes after what must stay last: the same job's end, or the final of a newer job.
 
-    A job that had failed before its caller asked again is not adopted: what is posted then begins anew.
+    A job that had failed before its caller asked again is not adopted: what is posted then begins anew, and the failure
+    before it may be the one that was posted ``first``, before a job that came in between.
     """
     ended: dict[int, str] = {}
     for write in writes:
         for job, kind in ended.items():
-            is_older = ranks[write.job] < ranks[job] and not is_form
             begins_anew = kind == "failed" and posted[job] > 1
+            is_older = ranks[write.job] < (first if begins_anew else ranks)[job] and not is_form
             is_own = write.job == job and write.kind != kind and not begins_anew
             if is_older or is_own:
                 yield f"the {write.kind} of job {write.job} came after the {kind} of job {job}"

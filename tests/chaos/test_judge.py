@@ -26,6 +26,7 @@ def verdict(entries: list[Entry], writes: list[Write], *, is_form: bool = False)
 DONE = [entry(0, "succeeded")]
 FAILED = [entry(0, "failed", "done")]
 POSTED_AGAIN = [*FAILED, FAILED[0]._replace(number=2)]
+IN_BETWEEN = [*FAILED, entry(1, "succeeded"), FAILED[0]._replace(number=3)]
 TWO = [entry(0, "superseded"), entry(1, "succeeded")]
 BOTH = [entry(0, "succeeded"), entry(1, "succeeded")]
 
@@ -37,6 +38,7 @@ BOTH = [entry(0, "succeeded"), entry(1, "succeeded")]
         (DONE, sent("0 placeholder", "0 placeholder", "0 final", "0 final"), True),
         (FAILED, sent("0 placeholder", "0 failed"), False),
         (POSTED_AGAIN, sent("0 placeholder", "0 failed", "0 placeholder", "0 failed"), False),
+        (IN_BETWEEN, sent("0 failed", "1 placeholder", "1 final", "0 placeholder", "0 failed"), False),
         (TWO, sent("0 placeholder", "1 placeholder", "0 final", "1 final"), False),
         (BOTH, sent("0 placeholder", "1 placeholder", "1 final", "0 final"), True),
         ([], [], False),

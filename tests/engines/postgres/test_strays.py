@@ -1,6 +1,7 @@
 """A node that was stopped in the middle of a write, and goes on after others have taken its work over."""
 
 import psycopg
+import pytest
 
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, PlaceholderResult
@@ -9,7 +10,18 @@ from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.postgres.strays import MEMORY_S
 from imgserve.jobs.protocol import Granted
 from tests.support.postgres import Postgres
-from tests.support.queues import START, accepted, claimed, ended, final_of, output, placeholder_of, released
+from tests.support.queues import (
+    START,
+    accepted,
+    claimed,
+    due_entries,
+    ended,
+    failure_of,
+    final_of,
+    output,
+    placeholder_of,
+    released,
+)
 
 LATER = START + 1000.0
 
@@ -107,6 +119,54 @@ async def test_a_placeholder_that_ends_after_the_final(postgres: Postgres) -> No
     await stopped.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), LATER + 30)
     again = await claimed(other, LATER + 30)
     assert (again.number, again.outputs[0].is_repeat) == (entry.number, True)
+    await stopped.aclose()
+    await other.aclose()
+
+
+@pytest.mark.parametrize("is_older_there", [False, True])
+async def test_a_placeholder_that_ends_after_the_failure_picture(postgres: Postgres, is_older_there: bool) -> None:
+    """The failure picture is sent again, and no final of an older job."""
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    if is_older_there:
+        await comes(stopped, START)
+        earlier = await claimed(stopped)
+        assert await stopped.acquire(final_of(earlier), START) == Granted()
+        assert await stopped.settle(ended(earlier, "delivered"), START + 1)
+    entry = await accepted(stopped, now=START + 2)
+    assert await stopped.acquire(placeholder_of(entry), START + 2) == Granted()
+
+    other = await PostgresQueue.open(address, Config(), LATER)
+    its = await claimed(other, LATER + 20)
+    assert its.number == entry.number
+    assert await other.settle(ended(its, "failed"), LATER + 21)
+    owed = (await due_entries(other, LATER + 21))[0]
+    assert isinstance(await other.acquire(failure_of(owed), LATER + 21), Granted)
+    await other.settle_entry(owed, "done", LATER + 22)
+    assert await due_entries(other, LATER + 29) == ()
+
+    await stopped.activate(entry.number, (PlaceholderResult(entry.outputs[0].id, "written"),), LATER + 30)
+    again = (await due_entries(other, LATER + 30))[0]
+    assert (again.number, again.kind, again.attempts) == (entry.number, owed.kind, 0)
+    assert (await other.take_work(10, LATER + 40)).claims == ()
+    await stopped.aclose()
+    await other.aclose()
+
+
+async def test_a_late_failure_picture_of_the_newest_failure_is_not_sent_again(postgres: Postgres) -> None:
+    address = Address(postgres.url(postgres.database()))
+    stopped = await PostgresQueue.open(address, Config(), START)
+    await comes(stopped, START)
+    assert await stopped.settle(ended(await claimed(stopped), "failed"), START + 1)
+    first = (await due_entries(stopped, START + 1))[0]
+    assert isinstance(await stopped.acquire(failure_of(first), START + 1), Granted)
+
+    other = await PostgresQueue.open(address, Config(), LATER)
+    second = (await due_entries(other, LATER + 20))[0]
+    assert isinstance(await other.acquire(failure_of(second), LATER + 20), Granted)
+    await other.settle_entry(second, "done", LATER + 21)
+    await stopped.settle_entry(first, "done", LATER + 30)
+    assert await due_entries(other, LATER + 30) == ()
     await stopped.aclose()
     await other.aclose()
 

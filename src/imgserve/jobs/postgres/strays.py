@@ -1,7 +1,8 @@
 """Writes that may end after a newer one: those of nodes that counted as dead, and were only stopped.
 
 A takeover notes each write that it gives up. When the stopped node goes on, the write that was under way goes on with
-it, and may come over a newer final. The node finds its claim lost, and then the newest final there is sent once more.
+it, and may come over a newer final, or over the failure picture of a newer job. The node finds its claim lost, and then
+the newest of these is sent once more.
 If the node ends before that, its next takeover does it.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 from imgserve.jobs.sql import events
 from imgserve.jobs.sql.database import Database, rows
+from imgserve.jobs.sql.kinds import GIVING_WAY
 from imgserve.jobs.sql.order import end_if_concluded
 from imgserve.jobs.sql.queries import load
 from imgserve.request.destination import origin_of
@@ -42,12 +44,17 @@ def ended(db: Database, number: int, token: int, now: float) -> None:
 
 
 def _send_again(db: Database, key: str, stray: int, kind: str, now: float) -> None:
-    """Queue the newest final of this destination once more."""
+    """Queue the newest final of this destination, or the newest failure picture, once more."""
     db.lock_keys((key,))
-    row: tuple[int, int] | None = db.execute(SQL["newest_final"], (key, stray, kind)).fetchone()
+    row: tuple[int, int, int | None] | None = db.execute(SQL["newest_end"], (key, stray, kind, GIVING_WAY)).fetchone()
     if row is None:
         return
-    output_id, number = row
+    output_id, number, entry = row
+    logs.event("sent_again", level=logs.WARNING, output=output_id, number=number, after=stray)
+    if entry is not None:
+        db.execute(SQL["reopen_entry"], (entry, now, now + DEADLINE_S))
+        db.is_outbox_filled = True
+        return
     db.lock_job(number)
     db.execute(SQL["reopen_output"], (output_id, now))
     lane = db.execute(SQL["reopen_job"], (number, now, origin_of(key), now + DEADLINE_S)).fetchone()
@@ -56,4 +63,3 @@ def _send_again(db: Database, key: str, stray: int, kind: str, now: float) -> No
     else:
         end_if_concluded(db, number, now)
     events.add(db, [(number, output_id, now, "job.retrying", "")])
-    logs.event("sent_again", level=logs.WARNING, output=output_id, number=number, after=stray)

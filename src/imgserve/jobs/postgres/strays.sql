@@ -15,16 +15,22 @@ UPDATE stray SET epoch = $2 WHERE epoch = $1
 -- name: forget
 DELETE FROM stray WHERE at < $1
 
--- Unless a newer job will write there anyway. Equal bytes came of the stray write if it was this job's own final.
--- name: newest_final
-SELECT id, job FROM (
-    SELECT output.id, output.job FROM output JOIN job ON job.number = output.job
-    WHERE destination = $1 AND output.status = 'delivered' AND is_activated = 1
+-- What lies there as the last word: a final, or what an outbox entry (of the kinds $4) has put in a placeholder's place.
+-- Unless a newer job will write there anyway. Equal bytes came of the stray write if it was this one.
+-- name: newest_end
+SELECT id, job, entry FROM (
+    SELECT output.id, output.job, CASE WHEN output.status <> 'delivered' THEN sent.id END AS entry
+    FROM output JOIN job ON job.number = output.job LEFT JOIN outbox AS sent ON sent.output = output.id
+        AND sent.state = 'done' AND sent.kind IN (SELECT jsonb_array_elements_text($4::jsonb))
+    WHERE destination = $1 AND is_activated = 1 AND (output.status = 'delivered' OR sent.id IS NOT NULL)
     AND NOT EXISTS (SELECT 1 FROM output AS newer JOIN job ON job.number = newer.job
         WHERE newer.destination = $1 AND newer.job > output.job AND newer.status IN ('queued', 'placeholder')
         AND job.is_activated = 1)
-    ORDER BY output.job DESC LIMIT 1) AS newest
-    WHERE NOT (job = $2 AND $3 = 'final')
+    ORDER BY output.job DESC, sent.id DESC LIMIT 1) AS newest
+    WHERE NOT (job = $2 AND CASE WHEN entry IS NULL THEN $3 = 'final' ELSE $3 = 'failed' END)
+
+-- name: reopen_entry
+UPDATE outbox SET state = 'pending', attempts = 0, due_at = $2, until = greatest(until, $3) WHERE id = $1
 
 -- name: reopen_output
 UPDATE output SET status = 'placeholder', is_repeat = 1, attempts = 0, crashes = 0, due_at = $2 WHERE id = $1
