@@ -1,5 +1,8 @@
 """The ways to the queue's database that libpq knows, and a pooler: on each a job goes from intake to its end."""
 
+import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from imgserve.jobs.views import JobQuery
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import PASSWORD, Postgres, free_port
 from tests.support.queues import START, claimed, ended, released
+from tests.support.sizes import PATIENCE_S
 
 
 @pytest.fixture
@@ -60,6 +64,25 @@ async def test_nodes_share_a_pooler_that_keeps_no_session(postgres: Postgres, na
     with PgBouncer(postgres, pool_size=2) as pooler:
         address = Address(pooler.url(name), direct=postgres.url(name))
         await works(address, address)
+
+
+async def test_the_database_probes_each_connection_of_a_node(postgres: Postgres, name: str) -> None:
+    """Its own times are two hours, in which a node that lost the network would keep what it has."""
+    queue = await PostgresQueue.open(Address(postgres.url(name)), Config(), START)
+    await queue.page(JobQuery())
+    await queue._parts.size_bytes("none")
+    ends_at = time.monotonic() + PATIENCE_S
+    while sorted(probes_at(postgres.port)) != [True] * 4:
+        assert time.monotonic() < ends_at
+        await asyncio.sleep(0.01)
+    await queue.aclose()
+
+
+def probes_at(port: int) -> list[bool]:
+    """Of each connection to that port, whether its listener's kernel will probe the client within 4 s."""
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    timers = [timer for _, local, _, state, _, timer, *_ in table if local.endswith(f":{port:04X}") and state == "01"]
+    return [timer.startswith("02:") and int(timer[3:], 16) <= 4 * os.sysconf("SC_CLK_TCK") for timer in timers]
 
 
 async def test_clients_are_not_told_where_the_database_is(postgres: Postgres, name: str) -> None:

@@ -33,7 +33,7 @@ class NoAnswer(psycopg.OperationalError):
 # The database probes a client that has been silent for 4 s, and gives it up 6 s later. Its own times are two hours, in
 # which a node that lost the network in the middle of a transaction would keep its locks: between the statements of a
 # pipeline no time-out of a transaction runs.
-_PROBES = """
+PROBES = """
 SET SESSION tcp_keepalives_idle = 4; SET SESSION tcp_keepalives_interval = 2; SET SESSION tcp_keepalives_count = 3;
 SET SESSION tcp_user_timeout = 10000
 """
@@ -61,7 +61,7 @@ def connect(address: Address, answer_s: float | None = None) -> Link:
     link.answer_s = answer_s
     if not address.is_pooled:  # a pooler has connections of its own
         try:
-            link.execute(_PROBES)
+            link.execute(PROBES)
             link.commit()
         except psycopg.Error:
             link.close()

@@ -16,6 +16,7 @@ from psycopg import pq
 
 from imgserve.jobs.postgres import news
 from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.link import PROBES
 from imgserve.jobs.postgres.news import TOPICS, News, Topic
 from imgserve.telemetry import logs
 
@@ -151,7 +152,7 @@ class Signals:
         connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, application_name=NAME)
         try:
             async with asyncio.timeout(ANSWER_S):
-                for statement in (UNSYNCED, LISTEN):
+                for statement in (PROBES, UNSYNCED, LISTEN):
                     await connection.execute(statement)
             with contextlib.closing(_Line(connection.pgconn, self._loop, self._heard, self._sent)) as line:
                 self._line = line
