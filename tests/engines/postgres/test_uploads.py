@@ -15,6 +15,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.faults import SourceGone, StorageFailing
 from imgserve.jobs.model import UPLOAD_PART_BYTES, Accepted
 from imgserve.jobs.postgres.address import Address
+from imgserve.jobs.postgres.connection import ReadConnection
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.protocol import KeptUpload
 from imgserve.request.limits import Limits
@@ -221,6 +222,17 @@ async def test_a_connection_that_was_cut_is_made_anew(cluster: Cluster) -> None:
     written = await node.store.receive(ID, cut_off)
     cluster.cut()
     assert await node.fetched(received(sent_source("a"), ID, written.sha256)) == PICTURE
+
+
+async def test_the_database_ends_the_transaction_of_a_node_that_stops_there(
+    postgres: Postgres, cluster: Cluster
+) -> None:
+    def states(db: ReadConnection) -> list[tuple[object, ...]]:
+        timeout = db.execute("SELECT current_setting('idle_in_transaction_session_timeout')").get
+        find = f"SELECT state, '{timeout}' FROM pg_stat_activity WHERE pid = {db.raw.info.backend_pid}"
+        return postgres.execute(find)
+
+    assert await (await cluster.node()).queue._parts._run(states) == [("idle in transaction", "10s")]
 
 
 async def test_without_the_database_a_picture_is_not_stored(cluster: Cluster) -> None:
