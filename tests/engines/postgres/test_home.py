@@ -26,12 +26,13 @@ async def test_it_takes_its_former_self_over_at_once(postgres: Postgres) -> None
         elsewhere = await PostgresQueue.open(Address(url), Config(), soon, home="boot:1:3")
         nowhere = await PostgresQueue.open(Address(url), Config(), soon)
         assert (await elsewhere.take_work(10, soon)).claims == ()
+        former._home = ""  # here it lives on, and would claim the same place again
         again = await PostgresQueue.open(Address(url), Config(), soon, home="boot:1:1")
         retaken = await claimed(again, soon)
         assert retaken.number == entry.number
         assert isinstance(await again.acquire(final_of(retaken), soon), Busy), "its bytes may still arrive"
-        assert len(await again.nodes()) == 4
         assert not await former.settle(ended(claim, "delivered"), soon)
+        assert len(await again.nodes()) == 5, "the former one is a node of its own by now"
         for queue in (former, neighbour, elsewhere, nowhere, again):
             await queue.aclose()
 

@@ -1,5 +1,6 @@
 -- A transaction's settings are its own: through a pooler the next one may have another session. It waits so long for
--- another node's locks; then its transactions are tried one by one. A node that stands still keeps its locks so long.
+-- another node's locks; then its transactions are tried one by one. A node that stands still keeps its locks so long, in
+-- a pipeline until its takeover ends its connection.
 -- The statements are written for nested loops over indexes, as SQLite runs them. One plan serves for all values, and
 -- none reads a whole table, which looks cheap while the table is small and stays in use when it grows.
 -- name: begin

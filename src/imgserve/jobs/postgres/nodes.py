@@ -10,10 +10,13 @@ from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.queries import load
 from imgserve.jobs.stored import FORMAT
+from imgserve.telemetry import logs
 
 SQL = load("nodes", "postgres")
 
 SKIPPED_EVENTS = 100_000
+# A process that waits for its client ends at once.
+END_MS = 1000
 
 
 def register(db: Connection, role: str, now: float, home: str = "") -> int:
@@ -22,7 +25,30 @@ def register(db: Connection, role: str, now: float, home: str = "") -> int:
     epoch: int = db.execute(SQL["register"], (name, role, version("imgserve"), FORMAT, now, home)).get
     if home:
         db.execute(SQL["end_former"], (home, epoch))
+    note_backend(db, epoch)
     return epoch
+
+
+def note_backend(db: Connection, own: int) -> None:
+    """Let others end this connection when they take the node over."""
+    db.execute(SQL["note_backend"], (own, db.raw.info.backend_pid))
+
+
+def end_backends(db: Connection, own: int, before: float) -> None:
+    """End the connections of the nodes whose last heartbeat was earlier.
+
+    A node that stands still in the middle of a transaction keeps its locks: until the next statement of a pipeline
+    PostgreSQL waits without a time-out. It is safe for a node that lives after all, which connects anew.
+    """
+    for epoch, backend, role, is_ended in rows(db, SQL["end_backends"], (before, own, END_MS)):
+        if is_ended:
+            logs.event("connection_ended", level=logs.WARNING, epoch=epoch, backend=backend)
+        else:
+            reason = "it does not end" if is_ended is False else "the queue's user has no right to"
+            detail = f"the dead node's connection was not ended, and may keep locks: {reason}"
+            logs.event(
+                "connection_not_ended", level=logs.WARNING, epoch=epoch, backend=backend, role=role, detail=detail
+            )
 
 
 def dead(db: Connection, own: int, before: float) -> list[int]:
@@ -61,6 +87,8 @@ def relink(db: Connection, own: int) -> tuple[int, int] | None:
     None: the node was taken over.
     """
     row: tuple[int, int] | None = db.execute(SQL["relink"], (own,)).fetchone()
+    if row is not None:
+        note_backend(db, own)
     return row
 
 

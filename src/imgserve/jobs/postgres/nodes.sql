@@ -8,6 +8,22 @@ UPDATE node SET seen_at = '-infinity' WHERE home = $1 AND epoch <> $2
 -- name: queue_id
 SELECT id FROM owner
 
+-- A pooler has told its client another number, and may give the process to other clients.
+-- name: note_backend
+UPDATE node SET backend = pid, backend_start = activity.backend_start FROM pg_stat_activity AS activity
+    WHERE epoch = $1 AND pid = pg_backend_pid() AND pid = $2
+
+-- Locks no rows: the node may have its own locked. NULL: this role may not end it. The start of a process is NULL where
+-- the role may not see it.
+-- name: end_backends
+SELECT epoch, pid, usename::text, CASE
+        WHEN activity.backend_start IS NOT NULL AND (NOT rolsuper OR current_setting('is_superuser') = 'on')
+            AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+        THEN pg_terminate_backend(pid, $3::bigint) END
+    FROM node JOIN pg_stat_activity AS activity ON pid = backend JOIN pg_roles ON pg_roles.oid = usesysid
+    WHERE seen_at < $1 AND epoch <> $2 AND datname = current_database()
+        AND coalesce(activity.backend_start = node.backend_start, true)
+
 -- Locked, so that one node alone takes them over.
 -- name: dead
 SELECT epoch FROM node WHERE seen_at < $1 AND epoch <> $2 FOR UPDATE SKIP LOCKED
@@ -32,7 +48,7 @@ UPDATE node SET seen_at = $2 WHERE epoch = $1
 UPDATE job SET lease_until = $2 WHERE status = 'running' AND node = $1
 
 -- name: leave
-UPDATE node SET seen_at = '-infinity' WHERE epoch = $1
+UPDATE node SET seen_at = '-infinity', backend = NULL WHERE epoch = $1
 
 -- name: forget
 DELETE FROM node WHERE epoch = ANY($1)

@@ -113,7 +113,9 @@ class PostgresQueue(SqlQueue[Connection]):
         self._live_task = asyncio.create_task(self._live())
 
     def _take_over_dead(self, db: Connection, epoch: int, now: float) -> None:
-        if dead := nodes.dead(db, epoch, now - self._config.lease_s):
+        before = now - self._config.lease_s
+        nodes.end_backends(db, epoch, before)
+        if dead := nodes.dead(db, epoch, before):
             takeover.take_over(db, dead, self._config, now)
 
     def _rejoined(self, db: Connection) -> None:

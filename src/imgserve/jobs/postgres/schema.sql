@@ -21,7 +21,9 @@ CREATE TABLE node (
     seen_at    double precision NOT NULL,
     link       bigint NOT NULL DEFAULT 0,  -- counts the node's connections: none but the last one can commit
     mark       bigint NOT NULL DEFAULT 0,  -- of its last commit
-    home       text   NOT NULL DEFAULT ''  -- the lock of its data directory, which one process holds at a time
+    home       text   NOT NULL DEFAULT '', -- the lock of its data directory, which one process holds at a time
+    backend    int,                        -- the process of its connection that writes: in pg_stat_activity, with
+    backend_start timestamptz              -- the time when it began. NULL behind a pooler, which shares it out
 );
 
 CREATE TABLE job (
