@@ -189,6 +189,57 @@ async def test_claims_outlast_the_absence_of_the_database(server: Postgres) -> N
         assert await queue.heartbeat((claim,), clock()) == {claim.number}
 
 
+async def test_the_first_node_back_leaves_the_others_their_work(server: Postgres) -> None:
+    name, clock = server.database(), Clock()
+    async with opened(server.url(name), clock) as first, opened(server.url(name), Clock()) as other:
+        await released(first, now=clock())
+        claim = await claimed(other, clock())
+        add_dead_node(server, name, seen_s_ago=100.0)
+        absence_s = 2 * Config().lease_s
+        server.execute(f"UPDATE imgserve.node SET seen_at = seen_at - {absence_s}", name)
+        server.execute(f"UPDATE imgserve.job SET lease_until = lease_until - {absence_s}", name)
+        server.restart()
+        await beaten(first, clock)
+        assert epochs(server, name) == [first._epoch, other._epoch], "the third one was dead before"
+        assert (await first.take_work(1, clock())).claims == ()
+        await beaten(other, clock)
+        assert await other.heartbeat((claim,), clock()) == {claim.number}
+
+
+async def test_a_node_that_is_away_for_a_moment_prolongs_no_other(server: Postgres) -> None:
+    name, clock = server.database(), Clock()
+    async with opened(server.url(name), clock) as queue:
+        add_dead_node(server, name, seen_s_ago=0.9 * Config().lease_s)
+        server.restart()
+        await beaten(queue, clock)
+        server.execute(f"UPDATE imgserve.node SET seen_at = seen_at - {0.2 * Config().lease_s}", name)
+        await queue.heartbeat((), clock())
+        assert epochs(server, name) == [queue._epoch]
+
+
+def add_dead_node(server: Postgres, database: str, seen_s_ago: float) -> None:
+    columns = "name, role, version, format, started_at"
+    copy = f"SELECT nextval('imgserve.epoch'), {columns}, seen_at - {seen_s_ago} FROM imgserve.node LIMIT 1"
+    server.execute(f"INSERT INTO imgserve.node (epoch, {columns}, seen_at) {copy}", database)
+
+
+async def beaten(queue: PostgresQueue, clock: Clock) -> None:
+    """Return when it has the database again, and has looked at the other nodes."""
+
+    async def has_beaten() -> bool:
+        try:
+            await queue.heartbeat((), clock())
+        except StorageFailing:
+            return False
+        return True
+
+    await eventually(has_beaten)
+
+
+def epochs(server: Postgres, database: str) -> list[object]:
+    return [epoch for (epoch,) in server.execute("SELECT epoch FROM imgserve.node ORDER BY epoch", database)]
+
+
 async def test_a_database_that_takes_no_writes_refuses_jobs_until_it_does(server: Postgres) -> None:
     async with opened(server.url(server.database())) as queue:
         server.execute("ALTER SYSTEM SET default_transaction_read_only = on")

@@ -92,6 +92,15 @@ def relink(db: Connection, own: int) -> tuple[int, int] | None:
     return row
 
 
+def spare(db: Connection, own: int, now: float, lease_s: float) -> None:
+    """Give the others, and their claims, a lease from now on, if the database was away.
+
+    Then their heartbeats stopped together with this node's: those that lived at its last one may come back any moment.
+    Not after a short absence, or a node that comes and goes would keep dead ones alive.
+    """
+    db.execute(SQL["spare"], (own, now, lease_s))
+
+
 def go_on(db: Connection, own: int, now: float, lease_until: float) -> None:
     """This node is alive, and so are its claims, though their leases may have ended while the database was away."""
     db.execute(SQL["note_alive"], (own, now))

@@ -41,6 +41,15 @@ WITH marked AS (UPDATE node SET mark = $3 WHERE epoch = $1 AND link = $2 RETURNI
 -- name: relink
 UPDATE node SET link = link + 1 WHERE epoch = $1 RETURNING link, mark
 
+-- $3: the time of a lease. Rows that are locked are of a node that is just coming back itself.
+-- name: spare
+WITH own AS (SELECT seen_at FROM node WHERE epoch = $1 AND seen_at < $2 - $3 / 2),
+    other AS (SELECT node.epoch FROM node, own WHERE node.epoch <> $1
+        AND node.seen_at BETWEEN own.seen_at - $3 AND $2 - $3 / 2 FOR UPDATE OF node SKIP LOCKED),
+    seen AS (UPDATE node SET seen_at = $2 FROM other WHERE node.epoch = other.epoch)
+UPDATE job SET lease_until = $2 + $3 WHERE number IN
+    (SELECT number FROM job WHERE status = 'running' AND node IN (SELECT epoch FROM other) FOR UPDATE SKIP LOCKED)
+
 -- name: note_alive
 UPDATE node SET seen_at = $2 WHERE epoch = $1
 

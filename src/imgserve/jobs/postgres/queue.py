@@ -128,6 +128,7 @@ class PostgresQueue(SqlQueue[Connection]):
         if self._clock is not None:
             now = nodes.now(db)
             self._clock.follow(now)
+            nodes.spare(db, self._epoch, now, self._config.lease_s)
             nodes.go_on(db, self._epoch, now, now + self._config.lease_s)
 
     def states(self) -> Iterator[State]:
