@@ -49,6 +49,7 @@ READ_ALL = {
 }  # fmt: skip
 # Others would serve as well by the form of the statement, and read a long range.
 BY_INDEX = {
+    "scheduling.heads": {"job_due"},
     "scheduling.jobs": {"job_due"},
     "search.open_jobs": {"job_accepting", "job_leased", "job_open", "job_queued_of_principal"},
     "search.ended_jobs": {"job_end"},

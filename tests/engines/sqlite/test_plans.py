@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import apsw
 import pytest
 
 from imgserve.jobs.lanes import Turns
@@ -12,7 +11,7 @@ from imgserve.jobs.sql import scheduling
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.scheduling import Room
 from imgserve.jobs.sqlite import heads
-from imgserve.jobs.sqlite.connection import connect
+from imgserve.jobs.sqlite.connection import Connection, connect
 from imgserve.jobs.sqlite.schema import migrate
 from imgserve.request.job import Priority
 from tests.support.sizes import sized
@@ -22,29 +21,29 @@ SILENT, FAST = "http://silent.test:80", "http://fast.test:80"
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> apsw.Connection:
+def db(tmp_path: Path) -> Connection:
     connection = connect(tmp_path / "queue.sqlite")
     migrate(connection)
     heads.watch(connection)
     return connection
 
 
-def plan(db: apsw.Connection, sql: str, *values: object) -> list[str]:
+def plan(db: Connection, sql: str, *values: object) -> list[str]:
     return [str(row[3]) for row in rows(db, f"EXPLAIN QUERY PLAN {sql}", values)]
 
 
-def test_jobs_and_heads_are_read_in_order(db: apsw.Connection) -> None:
+def test_jobs_and_heads_are_read_in_order(db: Connection) -> None:
     (step,) = plan(db, scheduling.SQL["jobs"], "a", "normal", "h", 9.0, 0.0, 0, 1)
     assert step.startswith("SEARCH job USING COVERING INDEX job_due (principal=? AND priority=? AND hosts=?")
     (step,) = plan(db, scheduling.SQL["heads"], "a", "normal", 0.0, "", 1)
     assert step.startswith("SEARCH head USING COVERING INDEX head_order (principal=? AND priority=?")
 
 
-def test_only_running_jobs_are_counted(db: apsw.Connection) -> None:
+def test_only_running_jobs_are_counted(db: Connection) -> None:
     assert "SCAN job USING INDEX job_leased" in plan(db, scheduling.SQL["running_by_principal"])
 
 
-def add(db: apsw.Connection, count: int, hosts: str) -> None:
+def add(db: Connection, count: int, hosts: str) -> None:
     """Jobs that are due, as many as named."""
     db.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)"
@@ -55,22 +54,24 @@ def add(db: apsw.Connection, count: int, hosts: str) -> None:
     db.execute("UPDATE job SET status = 'queued' WHERE status = 'accepting'")
 
 
-def claims_cost_s(db: apsw.Connection) -> float:
+def claims_cost_s(db: Connection) -> float:
     """CPU time of twenty claims of four jobs, of a principal whose oldest jobs are the silent host's."""
     started = time.thread_time()
     for _ in range(20):
         room = Room(HostRoom(99, {SILENT: 0}))
         choice = scheduling.choose(db, LANES, 4, 9.0, 0, room, Turns())
         assert (len(choice.numbers), choice.heads) == (4, [(("a", "normal"), FAST)])
+        left = (choice.next_at, choice.is_held_back)
         db.executemany("UPDATE job SET status = 'running' WHERE number = ?", [(number,) for number in choice.numbers])
         heads.correct(db, ("a", "normal"), FAST)
         run_at, is_held_back = scheduling.next_at(db, LANES, room)
         assert run_at is not None
         assert is_held_back
+        assert left == (run_at, is_held_back)
     return time.thread_time() - started
 
 
-def test_a_claim_costs_the_same_however_many_jobs_wait_for_a_full_host(db: apsw.Connection) -> None:
+def test_a_claim_costs_the_same_however_many_jobs_wait_for_a_full_host(db: Connection) -> None:
     costs = []
     for more in (10, sized(9_000, 90_000)):
         add(db, more, SILENT)

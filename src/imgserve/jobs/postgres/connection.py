@@ -109,6 +109,12 @@ class Connection(ReadConnection, Database):
         for bindings in sequenceofbindings:
             self.execute(statements, bindings)
 
+    def query_each(self, statement: str, sequenceofbindings: Iterable[Any], /) -> list[list[tuple[Any, ...]]]:
+        results = [
+            self.execute(statement, bindings) for bindings in sequenceofbindings
+        ]  # all sent before the first wait
+        return [result.fetchall() for result in results]
+
     def time(self, now: float, /) -> float:
         if self._begun is None:
             return now

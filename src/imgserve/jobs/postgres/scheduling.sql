@@ -1,13 +1,14 @@
--- The hosts of a lane one after the other, each by one look into the index of due jobs.
+-- The hosts of a lane one after the other, each by one look into the index of due jobs. Jobs that were claimed stay in
+-- the index until the next vacuum, and each look at their hosts passes them.
 -- name: heads
-WITH RECURSIVE head (hosts) AS (
-    (SELECT hosts FROM job WHERE status = 'queued' AND principal = ?1 AND priority = ?2 ORDER BY hosts LIMIT 1)
+WITH RECURSIVE head (run_at, hosts) AS (
+    (SELECT run_at, hosts FROM job WHERE status = 'queued' AND principal = ?1 AND priority = ?2 AND format <= {format}
+        ORDER BY hosts, run_at LIMIT 1)
     UNION ALL
-    SELECT (SELECT job.hosts FROM job WHERE status = 'queued' AND principal = ?1 AND priority = ?2
-        AND job.hosts > head.hosts ORDER BY job.hosts LIMIT 1) FROM head WHERE head.hosts IS NOT NULL)
-SELECT run_at, hosts FROM (SELECT (SELECT min(run_at) FROM job WHERE status = 'queued' AND principal = ?1
-    AND priority = ?2 AND job.hosts = head.hosts AND format <= {format}) AS run_at, hosts FROM head WHERE hosts IS NOT NULL) AS due
-    WHERE (run_at, hosts) > (?3, ?4) ORDER BY run_at, hosts LIMIT ?5
+    SELECT later.run_at, later.hosts FROM head CROSS JOIN LATERAL (SELECT run_at, hosts FROM job WHERE status = 'queued'
+        AND principal = ?1 AND priority = ?2 AND job.hosts > head.hosts AND format <= {format}
+        ORDER BY hosts, run_at LIMIT 1) AS later)
+SELECT run_at, hosts FROM head WHERE (run_at, hosts) > (?3, ?4) ORDER BY run_at, hosts LIMIT ?5
 
 -- Another node's are passed over, and those of a newer version's format.
 -- name: jobs

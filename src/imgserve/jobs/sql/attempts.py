@@ -9,7 +9,7 @@ from imgserve.jobs.model import OPEN, Claim, EventType, Output, OutputStatus, Re
 from imgserve.jobs.protocol import HostRoom, Work
 from imgserve.jobs.rules import OutputState, fold
 from imgserve.jobs.sql import events, scheduling
-from imgserve.jobs.sql.database import Database, rows
+from imgserve.jobs.sql.database import Database
 from imgserve.jobs.sql.destinations import Claimed, free
 from imgserve.jobs.sql.ending import Reason, end_open, note_ends
 from imgserve.jobs.sql.order import activate, end_if_concluded, final_taken, write_end
@@ -29,20 +29,23 @@ _EVENTS: dict[ResultStatus, EventType] = {
 def take_work(db: Database, jobs: int, config: Config, now: float, reserved: int, hosts: HostRoom) -> Work:
     now = db.time(now)
     room = scheduling.Room(hosts)
-    first_lease: float | None = db.execute(SQL["first_lease"]).get
+    leases = db.execute(SQL["first_lease"])
+    db.count_backlog()
+    first_lease: float | None = leases.get
     if first_lease is not None and first_lease < now:
         db.execute(SQL["requeue_expired"], (now,))
         first_lease = db.execute(SQL["first_lease"]).get
-    db.count_backlog()
     lanes = db.backlog.lanes()
     choice = scheduling.choose(db, lanes, jobs, now, reserved, room, db.turns)
     lease_until = now + config.lease_s
-    claimed_rows = [db.execute(SQL["claim"], (lease_until, number)).get for number in sorted(choice.numbers)]
+    claimed_rows = db.query_each(SQL["claim"], [(lease_until, number) for number in sorted(choice.numbers)])
     for lane, its_hosts in choice.heads:
         db.correct_head(lane, its_hosts)
-    claims = _claims_of(db, claimed_rows, config, now)
+    claims = _claims_of(db, [row for (row,) in claimed_rows], config, now)
     events.add(db, [(claim.number, None, now, "job.started", "") for claim in claims])
-    job_at, is_held_back = scheduling.next_at(db, lanes, room)
+    job_at, is_held_back = choice.next_at, choice.is_held_back
+    if job_at is None:
+        job_at, is_held_back = scheduling.next_at(db, lanes, room)
     times = [at for at in (job_at, first_lease, lease_until if claims else None) if at is not None]
     return Work(tuple(claims), min(times, default=None), is_held_back)
 
@@ -53,9 +56,10 @@ def _claims_of(db: Database, claimed_rows: list[tuple[Any, ...]], config: Config
         if not is_activated:
             activate(db, number, now)
     claims = []
-    for row in claimed_rows:
+    outputs = db.query_each(SQL["due_outputs"], [(row[0], now) for row in claimed_rows])
+    for row, its_outputs in zip(claimed_rows, outputs, strict=True):
         try:
-            claim = _as_claim(db, row[:-1], now)
+            claim = _as_claim(row[:-1], its_outputs)
         except UNREADABLE as error:
             _give_up(db, row[0], str(error), config, now)
             continue
@@ -75,7 +79,7 @@ def _give_up(db: Database, number: int, reason: str, config: Config, now: float)
     end_if_concluded(db, number, now)
 
 
-def _as_claim(db: Database, row: tuple[Any, ...], now: float) -> Claim:
+def _as_claim(row: tuple[Any, ...], due_outputs: list[tuple[Any, ...]]) -> Claim:
     """The outputs are those that are due, for the hosts that the job has waited for: others are claimed later."""
     number, job_id, token, deadline_at, source, info, traceparent, principal, protocol, its_hosts = row
     hosts = its_hosts.split(" ")
@@ -84,9 +88,7 @@ def _as_claim(db: Database, row: tuple[Any, ...], now: float) -> Claim:
             output_id, number, principal, decode_output(spec), placeholder, bool(is_repeat), None, attempts, crashes,
             etag,
         )
-        for output_id, key, spec, placeholder, is_repeat, attempts, crashes, etag in rows(
-            db, SQL["due_outputs"], (number, now)
-        )
+        for output_id, key, spec, placeholder, is_repeat, attempts, crashes, etag in due_outputs
         if origin_of(key) in hosts
     )  # fmt: skip
     return Claim(

@@ -52,6 +52,9 @@ class Database(Reader, Protocol):
 
     def executemany(self, statements: str, sequenceofbindings: Iterable[Any], /) -> Any: ...
 
+    def query_each(self, statement: str, sequenceofbindings: Iterable[Any], /) -> list[list[tuple[Any, ...]]]:
+        """The rows of a statement for each of these bindings, from another machine all in one answer."""
+
     def changes(self) -> int:
         """The number of rows that the last statement has changed."""
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -40,6 +41,9 @@ class Connection(apsw.Connection, Database):
         self.backlog.committed()
         ends, self.ends[:] = self.ends[:], []
         return ends
+
+    def query_each(self, statement: str, sequenceofbindings: Iterable[Any], /) -> list[list[tuple[Any, ...]]]:
+        return [self.execute(statement, bindings).fetchall() for bindings in sequenceofbindings]
 
     def time(self, now: float, /) -> float:
         return now
