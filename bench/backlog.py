@@ -238,10 +238,11 @@ async def _claims(queue: Queue, now: float, *, has_jobs: bool) -> Claims:
 
 async def _enqueue(queue: Queue, number: int, now: float) -> None:
     place = output(f"http://place.test:80/due/{number}")
-    job = msgspec.structs.replace(Maker()(place), id=uuid4().hex, digest=b"", principal=MANY)
+    job = msgspec.structs.replace(Maker()(place), id=uuid4().hex, digest=b"%d" % number, principal=MANY)
     entry = await queue.enqueue(job, now)
     assert isinstance(entry, Accepted)
     await queue.activate(entry.number, states_of(entry, place), now)
+    await queue.answered(entry.number)
 
 
 if __name__ == "__main__":
