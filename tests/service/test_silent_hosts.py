@@ -144,7 +144,7 @@ def test_more_for_one_host_than_may_wait_are_turned_away(tmp_path: Path) -> None
 async def test_entries_for_others_are_sent_meanwhile(tmp_path: Path) -> None:
     """Placeholders are taken; the failure pictures that are owed later are not answered."""
     cut = {"srcURL": f"file://{tmp_path}/read/cut.png"}
-    with scene(tmp_path, max_outbox_at_once=2) as made:
+    with scene(tmp_path, max_outbox_at_once=2, delivery_timeout_s=SILENCE_S) as made:
         whole = (tmp_path / "read" / "Ex.png").read_bytes()
         (tmp_path / "read" / "cut.png").write_bytes(whole[: len(whole) * 2 // 3])
         async with Receiver.listening() as receiver:
@@ -153,10 +153,10 @@ async def test_entries_for_others_are_sent_meanwhile(tmp_path: Path) -> None:
             for number in range(8):
                 job = made.job(**cut, dstURL=f"http://127.0.0.1:{receiver.port}/{number}.png", args=args)
                 assert "dstURL" in (await asyncio.to_thread(made.server.post, job)).body
-            await receiver.until_came(8 + 2)
+            await receiver.until_came(8 + 1)  # of a host of which nothing is known the other entries wait
             assert "dstURL" in (await asyncio.to_thread(made.server.post, made.job(**cut))).body
             await asyncio.to_thread(wait_until, lambda: "outbox_done" in made.server.log)
-            assert receiver.log.count("put failed") <= 4, "no more than two that are slow, and two that are not yet"
+            assert receiver.log.count("put failed") == 1, "the silence was over"
             made.server.kill()
 
 
