@@ -75,7 +75,7 @@ def test_ten_times_too_much(tmp_path: Path, figures: Figures) -> None:
             assert (reply.status, reply.body["code"]) == (503, 301), reply
             assert 1 <= int(header(reply, "retry-after")) <= 600
         assert most - before < MOST_GROWTH_BYTES
-        assert "queue_full" in lane.daemon.log
+        wait_until(lambda: "queue_full" in lane.daemon.log)
     figures("accepted", len(accepted))
     figures("refused", len(refused))
     figures("accepted, p95 to the reply (s)", round(p95([seconds for _, seconds in accepted]), 2))

@@ -129,9 +129,9 @@ def test_every_damaged_job_gets_its_code(tmp_path: Path, figures: Figures) -> No
             found[reply.body.get("code", "parse error")] += 1
         assert found.keys() <= CODES | {"parse error"}
         assert len(found) > 7, found
-        assert "bug" not in server.log
-        assert "Traceback" not in server.log
         assert server.stop() == 0
+    assert "bug" not in server.log
+    assert "Traceback" not in server.log
     figures("jobs", JOBS)
     figures("codes", dict(found.most_common()))
 
@@ -152,6 +152,6 @@ def test_no_bytes_at_the_door_end_the_server(tmp_path: Path, figures: Figures) -
                 while connection.recv(4096):
                     pass
         assert server.post({}).body["code"] == 101
-        assert "Traceback" not in server.log
         assert server.stop() == 0
+    assert "Traceback" not in server.log
     figures("requests", DOOR_KNOCKS)

@@ -76,6 +76,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             assert "obstore" not in Path(f"/proc/{server.pid}/maps").read_text(), "few servers need it"
             yield Shop(store, trouble, server, Caller(server))
             assert "obstore" in Path(f"/proc/{server.pid}/maps").read_text()
+            assert server.stop() == 0  # which writes the log to its end
         assert "hush-hush" not in server.log
 
 

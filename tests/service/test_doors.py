@@ -165,8 +165,8 @@ def test_keys(tmp_path: Path) -> None:
             assert (reply.status, reply.body["code"]) == (200, 101)
         assert get(server.url + "/health")[0] == 200
         assert get(server.url + "/")[0] == 401
-        assert KEY not in server.log
         assert server.stop() == 0
+    assert KEY not in server.log
 
 
 def test_keys_have_names(tmp_path: Path) -> None:

@@ -71,11 +71,12 @@ def test_one_takes_the_job_and_another_carries_it_out(cluster: Cluster) -> None:
     late_dir.mkdir(0o700)
     (late_dir / "queue.sqlite").touch()
     with cluster.node("late", "runner", with_password) as late:
-        assert f'queue_file_left detail="no server carries out the jobs in {late_dir}/queue.sqlite' in late.log
+        left = f'queue_file_left detail="no server carries out the jobs in {late_dir}/queue.sqlite'
+        wait_until(lambda: left in late.log)  # the log is written by a thread
         for server in (cluster.api, late):
             Operator(server).until(job_id, "succeeded")
         assert opened((cluster.top / "out/a.png").read_bytes()).size == (20, 15)
-        wait_until(lambda: "settled" in cluster.runner.log + late.log)  # the log is written by a thread
+        wait_until(lambda: "settled" in cluster.runner.log + late.log)
         assert "settled" not in cluster.api.log
         assert {node["name"] for node in alive(cluster.api)} == set(map(name_of, (cluster.api, cluster.runner, late)))
         assert ask(late.data_dir, "GET", "/v1/server").body["queue_url"] == cluster.url
@@ -100,7 +101,7 @@ def test_each_lists_both(cluster: Cluster) -> None:
         assert [(node["name"], node["role"]) for node in alive(server)] == nodes
     view = ask(cluster.api.data_dir, "GET", "/v1/server").body
     assert (view["role"], view["queue_url"]) == ("api", cluster.url)
-    assert f"queue_joined queue={cluster.url} role=api" in cluster.api.log
+    wait_until(lambda: f"queue_joined queue={cluster.url} role=api" in cluster.api.log)
     told = Operator(cluster.api)("status", "--cluster").stdout.decode()
     lines = [line.split() for line in told.splitlines()[1:]]
     assert [(name, role) for name, role, *_, seen, _running in lines if seen != "dead"] == nodes

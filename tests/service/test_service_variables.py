@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.settings.load import SettingsInvalid, load, locate
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, wait_until
 from tests.support.operating import command
 
 KUBERNETES = {
@@ -47,6 +47,7 @@ def test_what_no_service_sets_is_still_told(name: str, value: str) -> None:
 
 def test_the_server_starts_and_tells_once(tmp_path: Path) -> None:
     with Daemon(tmp_path / "data", environment=KUBERNETES) as server:
+        wait_until(lambda: "variables_ignored" in server.log)  # a thread writes it
         assert server.log.count("variables_ignored") == 1
         assert "IMGSERVE_PORT,IMGSERVE_PORT_53_UDP," in server.log
         status = command("status", "--data-dir", server.data_dir, stdin=b"", **KUBERNETES)
