@@ -1,5 +1,7 @@
 """A node that was stopped in the middle of a write, and goes on after others have taken its work over."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
@@ -10,6 +12,7 @@ from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.postgres.strays import MEMORY_S
 from imgserve.jobs.protocol import Granted
 from tests.support.postgres import Postgres
+from tests.support.postgres_house import empty_queue
 from tests.support.queues import (
     START,
     accepted,
@@ -26,6 +29,12 @@ from tests.support.queues import (
 LATER = START + 1000.0
 
 
+@pytest.fixture
+def address(postgres: Postgres) -> Iterator[Address]:
+    with empty_queue(postgres) as url:
+        yield Address(url)
+
+
 async def comes(queue: PostgresQueue, now: float) -> Accepted:
     """A newer job goes through intake."""
     entry = await accepted(queue, now=now)
@@ -39,8 +48,7 @@ async def state_of(queue: PostgresQueue, job_id: str) -> tuple[str, str]:
     return job.status, job.outputs[0].status
 
 
-async def test_a_newer_final_is_sent_once_more_when_an_older_write_ends_late(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_a_newer_final_is_sent_once_more_when_an_older_write_ends_late(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     await released(stopped)
     claim = await claimed(stopped)
@@ -66,8 +74,7 @@ async def test_a_newer_final_is_sent_once_more_when_an_older_write_ends_late(pos
     await other.aclose()
 
 
-async def test_equal_bytes_are_not_sent_again(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_equal_bytes_are_not_sent_again(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     entry = await released(stopped)
     claim = await claimed(stopped)
@@ -83,8 +90,7 @@ async def test_equal_bytes_are_not_sent_again(postgres: Postgres) -> None:
     await other.aclose()
 
 
-async def test_a_late_write_of_the_newest_final_brings_no_older_one_back(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_a_late_write_of_the_newest_final_brings_no_older_one_back(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     await released(stopped)
     earlier = await claimed(stopped)
@@ -105,8 +111,7 @@ async def test_a_late_write_of_the_newest_final_brings_no_older_one_back(postgre
     await other.aclose()
 
 
-async def test_a_placeholder_that_ends_after_the_final(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_a_placeholder_that_ends_after_the_final(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     entry = await accepted(stopped)
     assert await stopped.acquire(placeholder_of(entry), START) == Granted()
@@ -124,9 +129,8 @@ async def test_a_placeholder_that_ends_after_the_final(postgres: Postgres) -> No
 
 
 @pytest.mark.parametrize("is_older_there", [False, True])
-async def test_a_placeholder_that_ends_after_the_failure_picture(postgres: Postgres, is_older_there: bool) -> None:
+async def test_a_placeholder_that_ends_after_the_failure_picture(address: Address, is_older_there: bool) -> None:
     """The failure picture is sent again, and no final of an older job."""
-    address = Address(postgres.url(postgres.database()))
     stopped = await PostgresQueue.open(address, Config(), START)
     if is_older_there:
         await comes(stopped, START)
@@ -153,8 +157,7 @@ async def test_a_placeholder_that_ends_after_the_failure_picture(postgres: Postg
     await other.aclose()
 
 
-async def test_a_late_failure_picture_of_the_newest_failure_is_not_sent_again(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_a_late_failure_picture_of_the_newest_failure_is_not_sent_again(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     await comes(stopped, START)
     assert await stopped.settle(ended(await claimed(stopped), "failed"), START + 1)
@@ -171,9 +174,8 @@ async def test_a_late_failure_picture_of_the_newest_failure_is_not_sent_again(po
     await other.aclose()
 
 
-async def test_a_refusal_comes_too_late(postgres: Postgres) -> None:
+async def test_a_refusal_comes_too_late(address: Address) -> None:
     """The job that others carry out is not deleted."""
-    address = Address(postgres.url(postgres.database()))
     stopped = await PostgresQueue.open(address, Config(), START)
     entry = await accepted(stopped, output())
     other = await PostgresQueue.open(address, Config(), LATER)
@@ -183,8 +185,7 @@ async def test_a_refusal_comes_too_late(postgres: Postgres) -> None:
     await other.aclose()
 
 
-async def test_a_node_that_goes_on_and_ends_leaves_it_to_the_next_takeover(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_a_node_that_goes_on_and_ends_leaves_it_to_the_next_takeover(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     await released(stopped)
     claim = await claimed(stopped)
@@ -203,8 +204,7 @@ async def test_a_node_that_goes_on_and_ends_leaves_it_to_the_next_takeover(postg
         await queue.aclose()
 
 
-async def test_a_note_of_a_node_that_never_went_on_goes(postgres: Postgres) -> None:
-    address = Address(postgres.url(postgres.database()))
+async def test_a_note_of_a_node_that_never_went_on_goes(address: Address) -> None:
     stopped = await PostgresQueue.open(address, Config(), START)
     await released(stopped)
     assert await stopped.acquire(final_of(await claimed(stopped)), START) == Granted()

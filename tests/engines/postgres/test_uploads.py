@@ -262,7 +262,7 @@ async def test_a_picture_of_which_the_database_lost_a_part_is_not_stored(cluster
 
 
 async def test_a_picture_that_is_stored_survives_the_death_of_the_database() -> None:
-    with Postgres() as server:
+    with Postgres({"fsync": "off"}) as server:  # what is with the kernel outlives kill -9
         cluster = Cluster(server)
         node = await cluster.node()
         await node.queue.reserve_upload(KeptUpload(ID, SHOP.id, len(PICTURE)), START)
