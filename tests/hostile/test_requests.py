@@ -3,12 +3,14 @@
 ``framings`` has those that two readers could read differently.
 """
 
+import itertools
 import json
 import re
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ import pytest
 
 from tests.support.daemon import Daemon, wait_until
 from tests.support.operating import ask, submitted
+from tests.support.sizes import PATIENCE_S
 
 PICTURE = Path(__file__).resolve().parents[2] / "examples" / "pictures" / "hills.jpg"
 TIMES = {"request_header_timeout_s": 0.4, "request_body_timeout_s": 0.4}
@@ -102,12 +105,27 @@ def is_well(server: Daemon) -> bool:
         return bool(answer.status == 200)
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-def test_refused(server: Daemon, case: Refused, door: str) -> None:
+def refused(server: Daemon, case: Refused, door: str) -> bytes:
     parts = tuple(part.replace(b"PATH", b"/") for part in case.parts)
     with connected(server, door) as connection:
-        answered = conversation(connection, parts)
+        return conversation(connection, parts)
+
+
+Answers = dict[tuple[str, str], Future[bytes]]
+
+
+@pytest.fixture(scope="module")
+def answers(server: Daemon) -> Iterator[Answers]:
+    """Of all cases, which go on side by side: most of their time they wait for the server to hang up."""
+    cases = list(itertools.product(REFUSED, DOORS))
+    with ThreadPoolExecutor(len(cases)) as threads:
+        yield {(case.name, door): threads.submit(refused, server, case, door) for case, door in cases}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_refused(server: Daemon, answers: Answers, case: Refused, door: str) -> None:
+    answered = answers[case.name, door].result(PATIENCE_S)
     statuses = [int(status) for status in STATUS.findall(answered)]
     assert len(statuses) <= 1, answered
     assert set(statuses) <= set(case.statuses), answered
