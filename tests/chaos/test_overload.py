@@ -21,10 +21,10 @@ from tests.support import pictures
 from tests.support.daemon import Reply, wait_until
 from tests.support.sizes import PATIENCE_S, Figures, p95, sized
 
-FLOOD_S = sized(4.0, 60.0)
+FLOOD_S = sized(1.0, 60.0)
 STROKES = sized(12_000, 1_500)  # half a second each where the machine may be busy; for a minute cheaper and more
 CALLERS = 16
-MAX_WAITING = 10
+MAX_WAITING = sized(5, 10)
 TENFOLD = 9  # refused for each one that is accepted
 MOST_GROWTH_BYTES = 60_000_000
 HUGE_JOBS, HUGE_SIDE_PX, MEMORY_BYTES = sized(24, 100), sized(1650, 3700), sized(32_000_000, 256_000_000)
