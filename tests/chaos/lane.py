@@ -228,11 +228,12 @@ class Lane:
         def is_over() -> bool:
             return all(entry.status in ENDS and entry.outbox != "pending" for entry in self.entries(wanted))
 
-        ends_at = time.monotonic() + timeout_s
+        ends_at, pause_s = time.monotonic() + timeout_s, 0.005
         while not is_over():
             assert self.daemon.is_running, "the server has ended"
             assert time.monotonic() < ends_at, [entry for entry in self.entries(wanted) if entry.status not in ENDS]
-            time.sleep(0.05)
+            time.sleep(pause_s)
+            pause_s = min(1.2 * pause_s, 0.05)
 
     def faults(self, numbers: Iterable[int]) -> list[str]:
         """What is wrong with these jobs and their destinations; all of them must have ended."""
