@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import Accepted, PlaceholderResult
+from imgserve.jobs.model import Accepted, Answer, PlaceholderResult
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.postgres.strays import MEMORY_S
@@ -21,6 +22,7 @@ from tests.support.queues import (
     ended,
     failure_of,
     final_of,
+    new_job,
     output,
     placeholder_of,
     released,
@@ -183,6 +185,21 @@ async def test_a_refusal_comes_too_late(address: Address) -> None:
     assert (await claimed(other, LATER + 20)).number == entry.number
     await stopped.aclose()
     await other.aclose()
+
+
+async def test_a_request_finds_its_job_at_a_node_that_has_not_heard_of_the_takeover(address: Address) -> None:
+    job = new_job()
+    dead = await PostgresQueue.open(address, Config(), START)
+    entry = await dead.enqueue(job, START)
+    asked = await PostgresQueue.open(address, Config(), START)
+    await asked.heartbeat((), LATER)
+    assert isinstance(entry, Accepted)
+    with psycopg.connect(address.url) as db:  # as a takeover does, whose news are still under way
+        db.execute("DELETE FROM imgserve.node WHERE epoch = (SELECT min(epoch) FROM imgserve.node)")
+    twin = msgspec.structs.replace(job, id="twin")
+    assert await asked.enqueue(twin, LATER) == Answer(entry.number, entry.id, job.outputs)
+    for queue in (dead, asked):
+        await queue.aclose()
 
 
 async def test_a_node_that_goes_on_and_ends_leaves_it_to_the_next_takeover(address: Address) -> None:

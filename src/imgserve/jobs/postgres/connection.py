@@ -125,6 +125,10 @@ class Connection(ReadConnection, Database):
     def count_backlog(self, limits: BacklogLimits = NO_LIMITS, /) -> None:
         self.backlog.refresh(self, limits)
 
+    def may_have_twin(self, digest: bytes, /) -> bool:
+        """Another node may have taken a dead one over a moment ago, and the news of it be under way."""
+        return True
+
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         """Heads are read from the index of due jobs itself."""
 

@@ -67,7 +67,7 @@ def _add_output(db: Database, number: int, principal: str, output: ResolvedOutpu
 
 def _twin(db: Database, job: NewJob, epoch: int, now: float) -> tuple[int, str] | None:
     """Number and id of an unanswered job of the same digest."""
-    if job.digest not in db.backlog.adoptable:
+    if not db.may_have_twin(job.digest):
         return None
     row: tuple[int, str] | None = db.execute(SQL["find_twin"], (job.digest, epoch, now - ADOPT_ENDED_S)).fetchone()
     return row

@@ -64,6 +64,9 @@ class Database(Reader, Protocol):
     def count_backlog(self, limits: BacklogLimits = NO_LIMITS, /) -> None:
         """Bring ``backlog`` up to date, where others change it too; exactly, if one of the limits is near."""
 
+    def may_have_twin(self, digest: bytes, /) -> bool:
+        """False spares a look for an unanswered job of this digest."""
+
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         """Jobs of this lane for these hosts were claimed: note when the next of them falls due."""
 

@@ -50,6 +50,9 @@ class Connection(apsw.Connection, Database):
 
     def count_backlog(self, limits: BacklogLimits = NO_LIMITS, /) -> None: ...
 
+    def may_have_twin(self, digest: bytes, /) -> bool:
+        return digest in self.backlog.adoptable
+
     def correct_head(self, lane: Lane, hosts: str, /) -> None:
         heads.correct(self, lane, hosts)
 
