@@ -32,13 +32,12 @@ TIMES = {"lease_s": LEASE_S, "heartbeat_s": 0.5, "max_attempts_at_once": 4}
 class Pair:
     """A primary and its standby, which change their parts. ``url`` names both, as reached at ``host`` of this machine.
 
-    At full size they sync their disks. Kill -9 takes nothing from the kernel, so all else holds without that too.
+    They sync their disks.
     """
 
     def __init__(self, host: str) -> None:
         addresses = LOOPBACK if host == LOOPBACK else f"{LOOPBACK},{host}"
         self._settings = {"listen_addresses": addresses, "wal_retrieve_retry_interval": "100ms"}
-        self._settings |= {"fsync": sized("off", "on")}
         self._host = host
         self._open = ExitStack()
         self._free_port = free_port()
