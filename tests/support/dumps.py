@@ -24,6 +24,7 @@ def dump(server: Postgres, database: str, target: Path) -> None:
     words = ("--schema", SCHEMA, "--no-owner", "--no-privileges", "--file", str(part))
     server.run(program("pg_dump"), *words, server.url(database))
     shutil.copyfile(part, target)
+    part.unlink()
 
 
 def restored(server: Postgres, source: Path, by_s: float) -> str:
@@ -34,5 +35,6 @@ def restored(server: Postgres, source: Path, by_s: float) -> str:
     database = server.database()
     words = ("--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file", str(part))
     server.run(program("psql"), *words, server.url(database))
+    part.unlink()  # the server's user could not write over it
     server.execute(SHIFT.format(schema=SCHEMA, by_s=by_s), database)
     return server.url(database)
