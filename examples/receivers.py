@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -185,7 +186,12 @@ class _HttpHandler(BaseHTTPRequestHandler):
             return
         place = self.owner.place(self.path)
         data = place.read_bytes() if place.is_file() else None
-        self._answer(200 if data is not None else 404, data or b"", size=len(data or b""))
+        if data is None:
+            self._answer(404, b"")
+            return
+        etag = f'"{zlib.crc32(data):08x}"'
+        is_known = self.headers.get("If-None-Match") == etag
+        self._answer(304 if is_known else 200, b"" if is_known else data, size=len(data), headers={"ETag": etag})
 
     do_HEAD = do_GET
 
@@ -283,7 +289,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
             self.send_header("Location", how.redirect)
         for key, value in {**(headers or {}), **(how.headers if how else {})}.items():
             self.send_header(key, value)
-        if status >= 200 and status != 204:
+        if status >= 200 and status not in (204, 304):
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from imgserve.request import access, webhook_secret
 from imgserve.request.principal import OPERATOR_ID
 from imgserve.request.protocols import SCHEMES
+from imgserve.request.urlprefix import UrlPrefix
 from imgserve.setting import Problem
 from imgserve.transfer.config import CredentialConfig, CredentialType
-from imgserve.transfer.urlprefix import UrlPrefix
 
 _OWN_FIELDS: Mapping[str, CredentialType] = {
     "user": "basic", "header": "header", "access_key_id": "s3", "endpoint": "s3", "region": "s3", "addressing": "s3",

@@ -13,11 +13,11 @@ import msgspec
 from imgserve.request import url, webhook_secret
 from imgserve.request.access import Access
 from imgserve.request.principal import OPERATOR_ID
+from imgserve.request.urlprefix import UrlPrefix, path_of
 from imgserve.transfer.client import location
 from imgserve.transfer.client.along import Along
 from imgserve.transfer.config import Addressing, CredentialConfig, CredentialType
 from imgserve.transfer.faults import CredentialNotAllowed
-from imgserve.transfer.urlprefix import UrlPrefix, path_of
 
 Use = Literal["transfer", "webhook"]
 

@@ -42,6 +42,7 @@ from imgserve.transfer.protocols.http import Http
 from imgserve.transfer.protocols.s3 import S3
 from imgserve.transfer.protocols.upload import Forms
 from imgserve.transfer.uploads import UploadStore
+from imgserve.transfer.version import UNKNOWN, Version
 from imgserve.transfer.write import Delivery, Write
 
 __all__ = ["Delivery", "Fetch", "Transfers", "Write"]
@@ -163,18 +164,25 @@ class Transfers:
         return msgspec.structs.replace(destination, public_url=url) if url else destination
 
     def open(
-        self, source: Source, budget: Together | None = None, within_s: float | None = None, *, principal: str = ""
+        self,
+        source: Source,
+        budget: Together | None = None,
+        within_s: float | None = None,
+        *,
+        principal: str = "",
+        held: Version = UNKNOWN,
     ) -> Fetch:
         """Start a download, which the caller closes. All faults come from the Fetch.
 
         ``within_s`` limits all of it; without it waits for transfer slots and memory may take any time. ``principal``:
-        the one whose credentials the source may name.
+        the one whose credentials the source may name. ``held``: its version that the caller has already, of which no
+        bytes are needed.
         """
         reader = self._readers[source.kind]
 
         async def fetch(into: Fetch) -> None:
             await reader.fetch(source, into, self._source_timeout_s, principal)
-            if source.digest:
+            if source.digest and not into.is_unchanged:
                 await into.check_digest(source.digest)
 
         async def fetch_in_time(into: Fetch) -> None:
@@ -185,14 +193,16 @@ class Transfers:
                 reason = f"The source could not be fetched within {within_s:g} s"
                 raise TransfersBusy(reason, "try again later") from None
 
-        return self._start(fetch if within_s is None else fetch_in_time, budget)
+        return self._start(fetch if within_s is None else fetch_in_time, budget, held)
 
     def receive(self, upload: Callable[[Fetch], Awaitable[None]]) -> Fetch:
         """Start to receive a picture that a client sends by ``upload``, which the caller closes."""
         return self._start(upload)
 
-    def _start(self, transfer: Callable[[Fetch], Awaitable[None]], budget: Together | None = None) -> Fetch:
-        fetch = Fetch(budget or self.budget, self._limit_bytes)
+    def _start(
+        self, transfer: Callable[[Fetch], Awaitable[None]], budget: Together | None = None, held: Version = UNKNOWN
+    ) -> Fetch:
+        fetch = Fetch(budget or self.budget, self._limit_bytes, held)
         task = fetch.start(transfer)
         self._fetches[task] = fetch
         task.add_done_callback(self._fetches.pop)

@@ -14,10 +14,11 @@ Step = Literal["", "directory", "file", "command"]
 
 class TransferError(ImgserveError):
     """``is_retryable``: it is transient (connect, time-out, 5xx, 429, FTP 4yz). ``retry_after_s``: from the host.
-    ``is_late``: the other side took too long.
+    ``is_late``: the other side took too long. ``answered``: the status of HTTP that it refused with.
     """
 
     is_late = False
+    answered: int | None = None
 
     def __init__(
         self, detail: str, hint: Sentence = "", *, is_retryable: bool = False, retry_after_s: float | None = None
@@ -105,12 +106,11 @@ class WebhookRefused(TransferError):
 
 
 class WebhookFailed(TransferError):
-    """A message did not arrive, or was refused; a later try may heal it. ``answered``: the status, if there is one."""
+    """A message did not arrive, or was refused; a later try may heal it."""
 
     code = "webhook_failed"
     is_retryable = True
     title = "The webhook does not take the message"
-    answered: int | None = None
 
 
 class WebhookGone(WebhookFailed):

@@ -14,14 +14,22 @@ from imgserve.limiter import Limiter
 from imgserve.transfer.digest import sha256_of
 from imgserve.transfer.faults import SourceDigestMismatch, SourceTooLarge, SourceUnavailable
 from imgserve.transfer.memory import Reservation, Together
+from imgserve.transfer.version import UNKNOWN, Version
 
 _BATCH_BYTES = 128 * 1024
 
 
 class Fetch:
-    """Lives in the event loop that made it. Its owner closes it, also after its end."""
+    """Lives in the event loop that made it. Its owner closes it, also after its end.
 
-    def __init__(self, budget: Limiter | Together, limit_bytes: int) -> None:
+    ``held``: the version that the owner has already. If the source ``is_unchanged`` since, no bytes come. ``version``
+    is that of the bytes that came, as far as the protocol tells.
+    """
+
+    def __init__(self, budget: Limiter | Together, limit_bytes: int, held: Version = UNKNOWN) -> None:
+        self.held = held
+        self.version = UNKNOWN
+        self.is_unchanged = False
         self._reservation = Reservation(budget)
         self.blob = Blob(on_close=self._reservation.release)
         self.limit_bytes = limit_bytes

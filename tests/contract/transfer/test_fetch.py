@@ -22,6 +22,7 @@ from imgserve.transfer.faults import (
     SourceUnavailable,
 )
 from imgserve.transfer.memory import Reservation
+from imgserve.transfer.version import UNKNOWN
 from tests.support.buckets import ObjectStore
 from tests.support.certificates import Authority
 from tests.support.transfers import LOOPBACK, Listener, destination, fetch_bytes, source
@@ -94,6 +95,33 @@ async def test_a_source_arrives_whole(base: str, transfers: Transfers) -> None:
     with transfers.open(source(base + "/a.jpg")) as fetch, await fetch.finish() as blob:
         assert blob.read() == PICTURE
         assert fetch.is_complete
+
+
+async def test_a_source_that_is_unchanged_is_not_read_again(
+    base: str, transfers: Transfers, tmp_path: Path, store: ObjectStore
+) -> None:
+    place = source(base + "/a.jpg")
+    with transfers.open(place) as first:
+        await first.finish()
+    if base.startswith("ftp"):  # no command of FTP tells a file's state for sure
+        assert not first.version.is_known
+        return
+    with transfers.open(place, held=first.version) as second, await second.finish() as blob:
+        assert (second.is_unchanged, second.version, blob.size) == (True, first.version, 0)
+    changed = PICTURE[::-1]
+    (tmp_path / "a.jpg").write_bytes(changed)
+    store.put("a.jpg", changed)
+    with transfers.open(place, held=first.version) as third, await third.finish() as blob:
+        assert (third.is_unchanged, blob.read()) == (False, changed)
+        assert third.version not in (first.version, UNKNOWN)
+
+
+async def test_a_version_holds_nothing_that_could_end_a_header_line(http: HttpReceiver, transfers: Transfers) -> None:
+    http.behave("/a.jpg", Behaviour(headers={"ETag": '"\xe9"', "Last-Modified": "x" * 300, "Expires": "0"}))
+    with transfers.open(source(http.url + "/a.jpg")) as fetch:
+        await fetch.finish()
+    assert (fetch.version.modified, fetch.version.expires) == ("", "0")
+    assert all(line.isascii() for line in fetch.version.conditions())
 
 
 async def test_memory_is_given_back(base: str, transfers: Transfers) -> None:
@@ -247,6 +275,7 @@ async def test_http_answers(transfers: Transfers, http: HttpReceiver, status: in
         await fetch_bytes(transfers, http.url + "/a.jpg")
     assert caught.value.is_retryable == heals
     assert caught.value.retry_after_s == 3
+    assert caught.value.answered == status
 
 
 async def test_a_silent_server_is_given_up(transfers: Transfers, http: HttpReceiver) -> None:
@@ -254,6 +283,7 @@ async def test_a_silent_server_is_given_up(transfers: Transfers, http: HttpRecei
     with pytest.raises(SourceUnavailable, match="in time") as caught:
         await fetch_bytes(transfers, http.url + "/a.jpg")
     assert caught.value.is_retryable
+    assert caught.value.answered is None
 
 
 async def test_redirects_are_followed_and_loops_end(transfers: Transfers, http: HttpReceiver) -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from imgserve.request import url
 from imgserve.request.access import Access
 from imgserve.request.principal import OPERATOR_ID
+from imgserve.request.urlprefix import UrlPrefix
 from imgserve.setting import Secret
 from imgserve.transfer.client.along import merged
 from imgserve.transfer.config import CredentialConfig
 from imgserve.transfer.credentials import Credentials, S3Access, Use
 from imgserve.transfer.faults import CredentialNotAllowed
-from imgserve.transfer.urlprefix import UrlPrefix
 
 CDN = "https://cdn.test/pictures/"
 HOOK = "https://shop.test/hooks/"

@@ -9,6 +9,7 @@ from imgserve.blob import Blob
 from imgserve.request.page import Entry
 from imgserve.transfer.client.along import Along
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.version import UNKNOWN, Version
 
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "MKCOL", "RETR", "STOR", "COMMANDS"]
 WRITES: frozenset[Method] = frozenset({"PUT", "POST", "DELETE", "MKCOL", "STOR", "COMMANDS"})
@@ -65,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True):
     ``replies`` are the last lines of the FTP server's replies. ``is_cut``: the body was longer than allowed. ``length``
     is the Content-Length; None without one, or when the body is encoded. ``deadline_s`` is the call's, put off by its
     waits. ``wants_digest``: the server asks for Digest authentication. ``along``: the further headers that still went
-    with the last request.
+    with the last request. ``version`` is that of a source.
     """
 
     status: int
@@ -80,6 +81,7 @@ class Answer(msgspec.Struct, frozen=True):
     replies: tuple[str, ...] = ()
     wants_digest: bool = False
     along: Along | None = None
+    version: Version = UNKNOWN
 
 
 def deadline_in(seconds: float) -> float:

@@ -23,6 +23,7 @@ from imgserve.transfer.client.replies import Replies
 from imgserve.transfer.client.sending import Sending
 from imgserve.transfer.faults import ExchangeFailed
 from imgserve.transfer.guard import Guard, Refusal
+from imgserve.transfer.version import UNKNOWN
 
 _ABORT = 0
 _HEADER_ABORT = -1
@@ -139,6 +140,7 @@ class Exchange:
             body=bytes(self._body),
             is_cut=self._is_cut,
             along=call.along,
+            version=head.version if call.fetch is not None else UNKNOWN,
             wants_digest=status == _UNAUTHORISED and bool(info(pycurl.HTTPAUTH_AVAIL) & pycurl.HTTPAUTH_DIGEST),
         )
 

@@ -6,10 +6,13 @@ The lines come from a stranger: none of them raises an error.
 import re
 from typing import Self
 
+from imgserve.transfer.version import UNKNOWN, Version, safe
+
 _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})(?![0-9])")
 _LONGEST_LENGTH = 19  # digits of 2**63 - 1
-_FIRST_LETTERS = frozenset({b"c", b"C", b"l", b"L"})  # of the fields that are read: most lines need no more
+_FIRST_LETTERS = frozenset({b"c", b"C", b"e", b"E", b"l", b"L"})  # of the fields that are read: most lines need no more
 _PLAIN = frozenset({b"", b"identity"})
+_VERSION = {b"etag": "etag", b"last-modified": "modified", b"cache-control": "cache_control", b"expires": "expires"}
 _UNSUPPORTED = (b"zstd", b"compress", b"dcb", b"dcz")  # compressions that libcurl is built without
 
 
@@ -28,12 +31,18 @@ class Head:
         self.is_encoded = False
         self.is_compressed = False
         self._is_open = False
+        self._version: dict[str, str] = {}
         self._lines: list[bytes] = []
         self.add = self._lines.append
 
     @property
     def is_empty(self) -> bool:
         return not self.status and not self._lines
+
+    @property
+    def version(self) -> Version:
+        """The answer's validators and its time to live."""
+        return Version(**self._version) if self._version else UNKNOWN
 
     def read(self) -> Self:
         """Parse the lines so far. A trailer behind the body comes the same way, and is ignored: it opens no head."""
@@ -56,6 +65,7 @@ class Head:
             self._is_open = True
             self.status = int(status[1])
             self.length_bytes, self.location, self.is_encoded, self.is_compressed = None, "", False, False
+            self._version.clear()
 
     def _field(self, name: bytes, value: bytes) -> None:
         if name == b"content-length" and value.isdigit() and len(value) <= _LONGEST_LENGTH:
@@ -65,6 +75,8 @@ class Head:
             self.is_compressed = self.is_compressed or any(one in value.lower() for one in _UNSUPPORTED)
         elif name == b"location" and not self.location:
             self.location = text_of(value)
+        elif field := _VERSION.get(name):
+            self._version.setdefault(field, safe(text_of(value)))
 
 
 def text_of(value: bytes) -> str:

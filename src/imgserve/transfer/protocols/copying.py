@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from email.utils import formatdate
 
 from imgserve.blob import Blob
 from imgserve.timeout import limit, waiting
 from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.version import Version
 
 _CHUNK_BYTES = 1_000_000
 
@@ -21,7 +23,10 @@ async def copy(pool: ThreadPoolExecutor, open_file: Open, into: Fetch, timeout_s
     copying = Future[None]()
     try:
         async with limit(timeout_s):
-            size = await asyncio.wrap_future(pool.submit(_size, open_file))
+            size, into.version = await asyncio.wrap_future(pool.submit(_look, open_file))
+            if into.version == into.held:
+                into.is_unchanged = True
+                return
             with waiting():
                 await into.reserve(size)
             blob = into.blob.share()
@@ -32,12 +37,20 @@ async def copy(pool: ThreadPoolExecutor, open_file: Open, into: Fetch, timeout_s
         copying.cancel()
 
 
-def _size(open_file: Open) -> int:
+def _look(open_file: Open) -> tuple[int, Version]:
     with open_file() as descriptor:
-        return os.fstat(descriptor).st_size
+        return os.fstat(descriptor).st_size, _version(descriptor)
+
+
+def _version(descriptor: int) -> Version:
+    """The inode changes with a rename over the name, the second time with a write into the file."""
+    file = os.fstat(descriptor)
+    etag = f'"{file.st_dev:x}-{file.st_ino:x}-{file.st_size:x}-{file.st_mtime_ns:x}-{file.st_ctime_ns:x}"'
+    return Version(etag, formatdate(file.st_mtime, usegmt=True))
 
 
 def _copy(open_file: Open, blob: Blob, into: Fetch, copying: Future[None]) -> None:
     with open_file() as descriptor:
+        into.version = _version(descriptor)  # by now it may be another file
         while not copying.cancelled() and blob.append_from(descriptor, _CHUNK_BYTES):
             into.check_size(blob.size)

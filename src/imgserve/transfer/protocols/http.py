@@ -37,6 +37,7 @@ AGENT = "User-Agent: imgserve"
 PLAIN = "Accept-Encoding: identity"
 NO_EXPECT = "Expect:"  # keeps libcurl from sending the head first and waiting for a 100
 REPEATS = frozenset({307, 308})
+_UNCHANGED = 304
 _FORBIDDEN = 403
 _CONFLICT = 409  # to a PUT or MKCOL: the collection above is missing
 _ABSENT = frozenset({404, 410})
@@ -70,14 +71,19 @@ class Http:
         """
         url, deadline_s = source.url, deadline_in(timeout_s)
         along = self._credentials.along(source.sends, principal, url)
-        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=(AGENT, PLAIN), along=along, fetch=into)
+        headers = (AGENT, PLAIN, *into.held.conditions())
+        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=headers, along=along, fetch=into)
         with fetching:
             answer = await self._client.get(call)
+        if answer.status == _UNCHANGED and into.held.is_known:
+            into.version, into.is_unchanged = into.held.after(answer.version), True
+            return
         if not is_good(answer.status):
             first, last = str(location.origin(url)), str(location.origin(answer.url))
             host = last if last == first else f"{last}, where {first} redirects,"
             kind = SourceNotFound if answer.status in _ABSENT else SourceUnavailable
             raise _refused(kind, f"{host} answered {answer.status} for the source", answer)
+        into.version = answer.version
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """PUT with Content-Length. Raises DeliveryFailed, DeliveryUnknown, DestinationRefused, CredentialNotAllowed."""
@@ -188,7 +194,9 @@ def refused_write(answer: Answer) -> TransferError:
 def _refused(kind: type[TransferError], detail: str, answer: Answer) -> TransferError:
     remedy = statuses.remedy(answer.status, is_write=kind is DeliveryFailed)
     is_retryable = statuses.is_transient(answer.status)
-    return kind(detail, remedy, is_retryable=is_retryable, retry_after_s=answer.retry_after_s)
+    error = kind(detail, remedy, is_retryable=is_retryable, retry_after_s=answer.retry_after_s)
+    error.answered = answer.status
+    return error
 
 
 def repeat_target(url: str, answer: Answer) -> str:

@@ -230,18 +230,22 @@ def _key(place: Source | Destination) -> str:
 
 async def _read(bucket: "Bucket", key: str, into: Fetch) -> None:
     """Raises Missing, Denied, Unanswered, SourceTooLarge."""
-    size_bytes, pieces = await bucket.read(key)
-    room = into.reserve(size_bytes)
+    reading = await bucket.read(key, into.held)
+    if reading is None:
+        into.version, into.is_unchanged = into.held, True
+        return
+    room = into.reserve(reading.size_bytes)
     if not room.done():
         # The store would end the answer meanwhile.
-        await pieces.aclose()
+        await reading.pieces.aclose()
         with waiting():
             await room
-        reserved_bytes, (size_bytes, pieces) = size_bytes, await bucket.read(key)
-        if size_bytes != reserved_bytes:
+        reserved_bytes, reading = reading.size_bytes, await bucket.read(key)
+        if reading is None or reading.size_bytes != reserved_bytes:
             raise ExchangeFailed("The object was replaced while memory for it was waited for", is_retryable=True)
-    async with aclosing(pieces):
-        async for piece in pieces:
+    into.version = reading.version
+    async with aclosing(reading.pieces):
+        async for piece in reading.pieces:
             for start in range(0, len(piece), _STEP_BYTES):
                 into.write(piece[start : start + _STEP_BYTES])
                 await asyncio.sleep(0)

@@ -5,8 +5,9 @@ unfinished upload stays behind.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from datetime import timedelta
-from typing import TYPE_CHECKING, NoReturn
+from datetime import UTC, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import obstore
 from obstore import exceptions
@@ -27,9 +28,10 @@ from imgserve.transfer.protocols.s3_object import (
     StoredObject,
     Unanswered,
 )
+from imgserve.transfer.version import UNKNOWN, Version, safe
 
 if TYPE_CHECKING:
-    from obstore import GetResult, PutMode
+    from obstore import GetOptions, GetResult, PutMode
     from obstore.store import ClientConfig, S3Config, S3Credential
 
 # No object has this ETag, so a store that heeds conditions never writes over it.
@@ -42,6 +44,14 @@ _NO_PROXY = "http://127.0.0.1:0"
 _NEVER = timedelta(hours=1)
 _RIGHTS = "give its key the rights s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket"
 _LOG = "the server's log says more at level debug"
+
+
+class Reading(NamedTuple):
+    """An object that is being read: its size, its version, and its bytes in pieces."""
+
+    size_bytes: int
+    version: Version
+    pieces: AsyncGenerator[bytes, None]
 
 
 class Bucket:
@@ -64,13 +74,18 @@ class Bucket:
             self._fail(error)
         return StoredObject.of(answer.meta["e_tag"] or NO_OBJECT, answer.meta["size"], answer.attributes)
 
-    async def read(self, key: str) -> tuple[int, AsyncGenerator[bytes, None]]:
-        """The size in bytes, and the bytes in pieces. Raises Missing, Denied, Unanswered, also between pieces."""
+    async def read(self, key: str, held: Version = UNKNOWN) -> "Reading | None":
+        """None: it is unchanged since ``held``. Raises Missing, Denied, Unanswered, also between pieces."""
+        options: GetOptions = {"if_none_match": held.etag} if held.etag else {}
         try:
-            answer = await obstore.get_async(self._store, key)
+            answer = await obstore.get_async(self._store, key, options=options)
+        except exceptions.NotModifiedError:
+            return None
         except (FileNotFoundError, exceptions.BaseError) as error:
             self._fail(error)
-        return answer.meta["size"], self._pieces(answer)
+        modified = format_datetime(answer.meta["last_modified"].astimezone(UTC), usegmt=True)
+        version = Version(safe(answer.meta["e_tag"] or ""), modified)
+        return Reading(answer.meta["size"], version, self._pieces(answer))
 
     async def put(self, key: str, blob: Blob, metadata: Mapping[str, str], expected: Expected) -> str:
         """The ETag of the new object. Raises NotAsExpected, Missing (the bucket), Denied, Unanswered."""
