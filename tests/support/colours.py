@@ -3,6 +3,8 @@
 Arrays of float, ``... x 3`` for colours. sRGB: IEC 61966-2-1, values from 0 to 255. CIE Lab and LCh: CIE 15, for D65.
 """
 
+from collections.abc import Sequence
+from math import perm
 from typing import Any
 
 import numpy as np
@@ -77,7 +79,16 @@ def mask(sigma: float, ends_at: float) -> Floats:
 
 def gaussian(values: Floats, sigma: float, ends_at: float = 0.2) -> Floats:
     """Height x width x bands; the last pixels go on beyond the edges."""
-    weights = mask(sigma, ends_at)
+    return _in_both_directions(values, mask(sigma, ends_at))
+
+
+def gaussian_to(values: Floats, sigma: float, radius: int) -> Floats:
+    """As ``gaussian``, of the formula itself up to ``radius``."""
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    return _in_both_directions(values, weights / weights.sum())
+
+
+def _in_both_directions(values: Floats, weights: Floats) -> Floats:
     reach = len(weights) // 2
     for axis in (0, 1):
         around = [(reach, reach) if n == axis else (0, 0) for n in range(3)]
@@ -95,6 +106,47 @@ def sharpened(srgb: Floats, sigma: float, flat: float, jagged: float) -> Floats:
     edge = np.sign(away) * (np.abs(away) - 2) * jagged + np.sign(away) * 2 * flat
     moved = np.clip(np.where(np.abs(away) < 2, away * flat, edge), -20, 10)
     return srgb_of_lab(np.concatenate([np.clip(lightness + moved, 0, 100), lab[..., 1:]], axis=-1))
+
+
+def convolved(values: Floats, weights: Sequence[Sequence[float]]) -> Floats:
+    """The mask is not turned; the last pixels go on beyond the edges."""
+    mask_of = np.array(weights, float)
+    down, across = (side // 2 for side in mask_of.shape)
+    wide = np.pad(values, ((down, down), (across, across), (0, 0)), mode="edge")
+    height, width = values.shape[:2]
+    terms = [w * wide[y : y + height, x : x + width] for (y, x), w in np.ndenumerate(mask_of)]
+    return np.asarray(np.sum(terms, axis=0))
+
+
+def spline(points: Sequence[Sequence[float]], values: NDArray[Any]) -> Floats:
+    """A natural cubic spline: each piece a polynomial of x, all of their coefficients in one system of equations."""
+    xs, ys = np.array(points, float).T
+    count = len(points) - 1
+    rows, right = [], []
+
+    def row(piece: int, derivative: int, x: float, other: int | None = None) -> Floats:
+        result = np.zeros(4 * count)
+        for number, sign in ((piece, 1), (other, -1)):
+            if number is not None:
+                terms = np.array([perm(power, derivative) for power in range(derivative, 4)], float)
+                result[4 * number + derivative : 4 * number + 4] = sign * terms * x ** np.arange(4 - derivative)
+        return result
+
+    for piece in range(count):
+        for end in (piece, piece + 1):
+            rows.append(row(piece, 0, xs[end] / 255))
+            right.append(ys[end])
+    for piece in range(count - 1):
+        for derivative in (1, 2):
+            rows.append(row(piece, derivative, xs[piece + 1] / 255, piece + 1))
+            right.append(0)
+    for piece, x in ((0, xs[0]), (count - 1, xs[-1])):
+        rows.append(row(piece, 2, x / 255))
+        right.append(0)
+    pieces = np.linalg.solve(np.array(rows), np.array(right)).reshape(count, 4)
+    places = np.clip(np.searchsorted(xs, values, "right") - 1, 0, count - 1)
+    powers = (np.clip(values, xs[0], xs[-1]) / 255)[..., None] ** np.arange(4)
+    return np.asarray(np.clip((pieces[places] * powers).sum(axis=-1), 0, 255), float)
 
 
 def cells(values: Floats, side: int) -> Floats:

@@ -1,7 +1,10 @@
 """Pictures through a pool, as bytes in and out."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from imgserve.blob import Blob
 from imgserve.imaging.messages import Drawing
@@ -36,3 +39,13 @@ async def probe_bytes(pool: Pool, data: bytes, *, is_complete: bool, principal: 
 async def draw_bytes(pool: Pool, drawing: Drawing, *, principal: str = "") -> bytes:
     with await pool.draw(drawing, principal=principal) as picture:
         return picture.read()
+
+
+def without_module(name: str, directory: Path) -> Path:
+    """A Python for workers that has everything that this one has, but for this module."""
+    run = "runpy.run_module('imgserve.imaging.worker', None, '__main__', True)"
+    code = f"import runpy, sys; sys.modules[{name!r}] = None; {run}"
+    path = directory / f"python-without-{name}"
+    path.write_text(f'#!/bin/sh\nshift 3\nexec {shlex.quote(sys.executable)} -I -c {shlex.quote(code)} "$@"\n')
+    path.chmod(0o755)
+    return path

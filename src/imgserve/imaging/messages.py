@@ -13,7 +13,7 @@ from imgserve.errors import Sentence, Word
 from imgserve.request.encode import MOST_ENCODES, Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import LoadOptions
+from imgserve.request.recipe import LoadOptions, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.warning import Warnings
 
@@ -75,6 +75,24 @@ class InspectRequest(msgspec.Struct, frozen=True, tag="inspect"):
     """Decode the source, and tell of it what is to be included."""
 
     include: frozenset[Include]
+    limits: Limits
+
+
+class TrimRequest(msgspec.Struct, frozen=True, tag="trim"):
+    """Decode the source as for the recipe and a result of this format, and find what its only operation, a trim, keeps.
+
+    ``batch``: as in RenderRequest.
+    """
+
+    recipe: Recipe
+    format: Format
+    limits: Limits
+    batch: int = 0
+
+
+class SanitizeRequest(msgspec.Struct, frozen=True, tag="sanitize"):
+    """Make an SVG safe to be shown by a browser as it is. Descriptors: the source, the result."""
+
     limits: Limits
 
 
@@ -154,8 +172,23 @@ class Inspected(msgspec.Struct, frozen=True, tag="inspected"):
     position: Position | None = None
 
 
+class TrimBox(msgspec.Struct, frozen=True, tag="trim_box"):
+    """The part that a trim keeps."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 class PageRead(msgspec.Struct, frozen=True, tag="page_read"):
     """The page, as ``request.page.Page`` in msgpack, is in the result's memfd: it may be longer than a packet."""
+
+
+class Sanitized(msgspec.Struct, frozen=True, tag="sanitized"):
+    """The SVG is in the result's memfd. Not ``is_possible``: this installation cannot do it."""
+
+    is_possible: bool
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -172,5 +205,5 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     is_last: bool = False
 
 
-Request = ProbeRequest | RenderRequest | DrawRequest | PageRequest | InspectRequest
-Reply = Ready | CannotStart | Probed | Written | PageRead | Inspected | Failed
+Request = ProbeRequest | RenderRequest | DrawRequest | PageRequest | InspectRequest | TrimRequest | SanitizeRequest
+Reply = Ready | CannotStart | Probed | Written | PageRead | Inspected | TrimBox | Sanitized | Failed

@@ -2,7 +2,7 @@
 
 Pictures go in and come out as blobs (memfds); this process never parses a picture byte and never imports pyvips.
 Called by intake (``probe``, ``draw``), by ``engine/render.py`` (``render``), by ``engine/ondemand.py`` (both) and by
-``engine/pages.py`` (``read_page``); built by `server/build.py`.
+``engine/pages.py`` (``read_page``); ``trimmed`` and ``sanitized`` are for GET dialects. Built by `server/build.py`.
 
 Which worker a request gets, and when, is the matter of its staff (``staff.py``).
 """
@@ -19,16 +19,17 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging import messages
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import WorkerDied, stopping
-from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request, Written
+from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request, TrimBox, Written
 from imgserve.imaging.process import CannotStartWorker, Child
-from imgserve.imaging.replies import checked_info, error_of, expect, take_page, take_result
+from imgserve.imaging.replies import checked_info, error_of, expect, part_of, take_page, take_result, take_svg
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.staff import RENDER, Staff, Staffing, Work
 from imgserve.request.encode import Format
+from imgserve.request.geometry import Part, Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
-from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions
+from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
@@ -169,6 +170,30 @@ class Pool:
                 size, output = rendering.size, rendering.format
                 return await self._write(child, request, descriptors, timeout_s, size, output, on_written)
 
+    async def trimmed(
+        self,
+        source: Blob,
+        info: ImageInfo,
+        recipe: Recipe,
+        output: Format,
+        *,
+        principal: str = "",
+        work: Work = "request",
+        batch: int = 0,
+    ) -> Part:
+        """What the recipe's only operation, a trim, keeps of a source with this header, for a result of this format.
+
+        A rendering of the same ``batch`` uses the decoded pixels again. Raises as ``render``.
+        """
+        batch = 0 if info.is_svg or self._config.isolation == "picture" else batch
+        timeout_s = self._config.svg_timeout_s if info.is_svg else self._config.render_timeout_s
+        request = messages.TrimRequest(recipe, output, self._limits, batch)
+        with read_only(source) as descriptors:
+            async with self._staff.worker(RENDER, principal, work, batch=batch) as child:
+                child.batch = batch
+                box = expect(TrimBox, await self._ask(child, request, descriptors, timeout_s))
+                return part_of(Shape(info.width_px, info.height_px, info.format).size, box)
+
     def new_batch(self) -> int:
         """For renderings of one source: they go to one worker in turn, and those that decode it at the same scale share
         one decode. Deadline, error and the death of the worker are each one's own.
@@ -184,6 +209,22 @@ class Pool:
         with read_only(source) as descriptors:
             async with self._staff.worker(RENDER, principal, "request") as child:
                 return expect(Inspected, await self._ask(child, request, descriptors, timeout_s))
+
+    async def sanitized(self, source: Blob, *, principal: str = "", work: Work = "request") -> Blob | None:
+        """An SVG without all that runs, loads or leads elsewhere, which the caller closes.
+
+        None: this installation lacks the library for it.
+
+        Raises SourceUnreadable, SvgInvalid, PictureTooLarge, RenderFailed, RenderTimeout, WorkerDied, NoWorker.
+        """
+        request = messages.SanitizeRequest(self._limits)
+        with read_only(source) as descriptors, Blob() as result:
+            async with self._staff.worker(RENDER, principal, work) as child:
+                reply = await self._ask(child, request, [*descriptors, result.fd], self._config.svg_timeout_s)
+                if not expect(messages.Sanitized, reply).is_possible:
+                    return None
+                take_svg(result, self._limits)
+                return result.share()
 
     async def read_page(
         self, page: bytes, media_type: str, timeout_s: float, *, is_reply_awaited: bool, principal: str = ""
@@ -230,7 +271,7 @@ class Pool:
         child.renders += not isinstance(request, ProbeRequest)
         if not isinstance(reply, messages.Failed):
             return reply
-        is_render = isinstance(request, messages.RenderRequest | messages.InspectRequest)
+        is_render = isinstance(request, messages.RenderRequest | messages.InspectRequest | messages.TrimRequest)
         is_broken = is_render and reply.code in ("source_unreadable", "svg_invalid")
         if is_broken or reply.code == "render_failed" or reply.is_last:
             child.kill("fault")

@@ -131,7 +131,7 @@ class Child(Process):
         reply: asyncio.Future[Reply] = self._loop.create_future()
         self._waiting = reply
         if request is not None:
-            self._send(wire.packet(request), descriptors)
+            self._send(request, descriptors)
         deadline = self._loop.call_later(timeout_s, self._end_late, timeout_s)
         try:
             return await reply
@@ -153,12 +153,12 @@ class Child(Process):
             self._waiting.set_exception(RenderTimeout(what, "use a smaller or simpler picture"))
             self.kill("deadline")
 
-    def _send(self, data: bytes, descriptors: list[int]) -> None:
+    def _send(self, request: Request, descriptors: list[int]) -> None:
         try:
-            sent = socket.send_fds(self._connection, [data], descriptors)
+            is_sent = wire.send_request(self._connection, request, descriptors)
         except OSError:
-            sent = 0
-        if sent != len(data):
+            is_sent = False
+        if not is_sent:
             self._die("does not listen")
 
     def _read(self) -> None:

@@ -14,14 +14,15 @@ from msgspec.structs import replace
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError, Sentence
 from imgserve.imaging.faults import REPORTED, WorkerDied
-from imgserve.imaging.messages import Failed, Inspected, PageRead, Probed, Reply, Written
+from imgserve.imaging.messages import Failed, Inspected, PageRead, Probed, Reply, Sanitized, TrimBox, Written
 from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
+from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import MOST_BYTES, Page
 
-_Kind = TypeVar("_Kind", Probed, Written, PageRead, Inspected)
+_Kind = TypeVar("_Kind", Probed, Written, PageRead, Inspected, TrimBox, Sanitized)
 _LONGEST_DETAIL = 500
 # An encoder's worst case: eight bytes for each pixel of 16 bits, as many again for data that does not compress, tables,
 # a profile (1 MB) and metadata (200 KB).
@@ -55,6 +56,15 @@ def checked_info(info: ImageInfo | None, limits: Limits) -> ImageInfo | None:
     return info
 
 
+def part_of(whole: Size, box: TrimBox) -> Part:
+    """Raises WorkerDied if the whole has no such part."""
+    is_across = 0 <= box.left < box.left + box.width <= whole.width_px
+    is_down = 0 <= box.top < box.top + box.height <= whole.height_px
+    if not (is_across and is_down):
+        raise _distrusted("reported a part that the picture does not have")
+    return Part(box.left, box.top, Size(box.width, box.height))
+
+
 def take_result(result: Blob, written: Written, size: Size | None, output_format: Format, limits: Limits) -> Written:
     """Measure the result. ``size`` None: any within the limits. Returns the reply, safe to show.
 
@@ -86,6 +96,14 @@ def take_page(result: Blob) -> Page:
         return _PAGES.decode(result.read())
     except msgspec.DecodeError:
         raise _distrusted("reported something that no upload page holds") from None
+
+
+def take_svg(result: Blob, limits: Limits) -> None:
+    """Raises WorkerDied if it could still change, or is longer than an SVG may be."""
+    if not result.measure():
+        raise _distrusted("did not seal its result")
+    if not 0 < result.size <= limits.svg_bytes:
+        raise _distrusted("wrote a result of a length that an SVG cannot have")
 
 
 def most_bytes(size: Size, output_format: Format, limits: Limits) -> int:

@@ -10,7 +10,9 @@ import msgspec
 from imgserve.errors import FieldRef, ImgserveError, Sentence
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import Size, SourceFormat
-from imgserve.request.limits import MAX_SIDE_PX
+from imgserve.request.limits import MAX_SOURCE_SIDE_PX
+
+EVEN: Literal["even"] = "even"
 
 Compass = Literal["center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"]
 Gravity = Literal[
@@ -20,15 +22,18 @@ Gravity = Literal[
 
 
 def _pixels(least: int) -> msgspec.Meta:
-    return msgspec.Meta(ge=least, le=MAX_SIDE_PX, description="pixels")
+    """They measure the picture as it is at a step, which may still be as large as a source."""
+    return msgspec.Meta(ge=least, le=MAX_SOURCE_SIDE_PX, description="pixels")
 
 
-def _per_cent(sign: Literal["", "-"] = "") -> msgspec.Meta:
-    """``sign``: one that may stand before it."""
+def _per_cent(sign: Literal["", "-"] = "", word: str = "") -> msgspec.Meta:
+    """``sign``: one that may stand before it. ``word``: one that may stand instead of it."""
+    instead = f'"{word}" or ' if word else ""
+    number = rf"{sign and sign + '?'}\d{{1,4}}(\.\d{{1,4}})?%"
     return msgspec.Meta(
-        pattern=rf"^{sign and sign + '?'}\d{{1,4}}(\.\d{{1,4}})?%$",
+        pattern=f"^({word}|{number})$" if word else f"^{number}$",
         description="per cent of the picture's side",
-        extra={"expected": f'a percentage such as "{sign}12.5%"'},
+        extra={"expected": f'{instead}a percentage such as "{sign}12.5%"'},
     )
 
 
@@ -38,8 +43,11 @@ Length = Annotated[int, _pixels(0)] | Annotated[str, _per_cent()]
 SideLength = Annotated[int, _pixels(1)] | Annotated[str, _per_cent()]
 """As ``Length``, for the side of a box: at least one pixel."""
 
-Offset = Annotated[int, _pixels(-MAX_SIDE_PX)] | Annotated[str, _per_cent("-")]
+Offset = Annotated[int, _pixels(-MAX_SOURCE_SIDE_PX)] | Annotated[str, _per_cent("-")]
 """As ``Length``, from an edge inwards; a negative one lies beyond the edge."""
+
+Spacing = Annotated[int, _pixels(0)] | Annotated[str, _per_cent(word=EVEN)]
+"""As ``Length``, or what remains, in equal parts."""
 
 Coordinate = Annotated[float, msgspec.Meta(ge=0, le=1, description="of the picture's side")]
 

@@ -7,6 +7,8 @@ import msgspec
 from imgserve.setting import Count, Setting
 
 MAX_SIDE_PX = 16_384
+# No source is wider or higher, whatever the settings allow: libvips opens none.
+MAX_SOURCE_SIDE_PX = 100_000_000
 Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE_PX, description="pixels")]
 
 

@@ -11,7 +11,10 @@ from imgserve.request.imageref import ImageRef
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.contrast import Contrast
+from imgserve.request.operations.convolve import Convolve
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.curve import Curve
+from imgserve.request.operations.equalize import Equalize
 from imgserve.request.operations.extend import Extend
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
@@ -21,6 +24,7 @@ from imgserve.request.operations.grayscale import Grayscale
 from imgserve.request.operations.linear import Linear
 from imgserve.request.operations.modulate import Modulate
 from imgserve.request.operations.negate import Negate
+from imgserve.request.operations.noise import Noise
 from imgserve.request.operations.normalize import Normalize
 from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
@@ -28,6 +32,7 @@ from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.rotate import Rotate
 from imgserve.request.operations.round import Round
+from imgserve.request.operations.saturate import Saturate
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
@@ -37,7 +42,10 @@ Operation = (
     Blur
     | Composite
     | Contrast
+    | Convolve
     | Crop
+    | Curve
+    | Equalize
     | Extend
     | Flatten
     | Flip
@@ -47,6 +55,7 @@ Operation = (
     | Linear
     | Modulate
     | Negate
+    | Noise
     | Normalize
     | Pixelate
     | Rasterize
@@ -54,6 +63,7 @@ Operation = (
     | Resize
     | Rotate
     | Round
+    | Saturate
     | Sharpen
     | Threshold
     | Tint

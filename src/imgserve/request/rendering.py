@@ -17,8 +17,10 @@ from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
-from imgserve.request.recipe import Operation, Recipe
+from imgserve.request.recipe import LoadOptions, Operation, Recipe
 
+_LYING = 5  # the first of EXIF's orientations that swap the sides
+_UPRIGHT = 1
 _FORMAT = FieldRef(("encode", "format"))
 
 
@@ -43,6 +45,19 @@ class Step(NamedTuple):
     @property
     def size(self) -> Size:
         return self.after.size
+
+
+def loaded(info: ImageInfo, load: LoadOptions) -> ImageInfo:
+    """The header of what these options take of a source with this header: as stored, and the frames that are taken.
+
+    Of a header that is of just that already it is the same.
+    """
+    frames = load.capped(info.frames)
+    if load.orient or info.orientation == _UPRIGHT:
+        return info if frames == info.frames else msgspec.structs.replace(info, frames=frames)
+    sides = (info.width_px, info.height_px)
+    width, height = sides[::-1] if info.orientation >= _LYING else sides
+    return msgspec.structs.replace(info, width_px=width, height_px=height, frames=frames, orientation=_UPRIGHT)
 
 
 def steps_of(operations: Sequence[Operation], info: ImageInfo, promised: Size | None = None) -> tuple[Step, ...]:
@@ -70,9 +85,12 @@ def fold(operations: Sequence[Operation], before: Shape, promised: Size | None =
 def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None) -> Rendering:
     """Resolve size, format and quality, so that a later setting changes nothing. ``quality`` is for recipes without.
 
+    ``info``: of the source, upright or as the recipe loads it.
+
     Raises SourceTooSmall, NotSvg, or RequestInvalid with paths from the output: a picture is larger than limits or
     format allow (with all its frames), or the source's format cannot be written.
     """
+    info = loaded(info, recipe.load)
     source = Shape(info.width_px, info.height_px, info.format)
     steps = steps_of(recipe.operations, info)
     output_format = recipe.encode.format or _source_format(info)

@@ -95,6 +95,17 @@ def test_grey_stays_grey_until_a_colour_comes(below: str, above: str, mode: str,
         ({"left": -10, "top": -4}, -10, -4),
         ({"right": -10, "bottom": "-5%"}, 79, 53),
         ({"right": -30, "top": 0}, 99, 0),
+        ({"offset_x": 5, "offset_y": -6}, 39, 19),
+        ({"offset_x": "-10%", "gravity": "southeast"}, 60, 50),
+        (
+            {
+                "offset_y": 20,
+                "gravity": "south",
+            },
+            34,
+            70,
+        ),
+        ({"offset_x": -40, "top": 3}, -6, 3),
         ({"left": -20, "top": 0}, -20, 0),
     ],
 )
@@ -176,6 +187,52 @@ def test_tiles_repeat_by_their_period(spacing: tuple[int, int], angle: float, le
     assert np.abs(tiled[1 : 1 + height, left : left + width] - alone[1 : 1 + height, left : left + width]).max() == 0
     gap = tiled[1 : 1 + height, left + width : left + across]
     assert (gap == 255).all()
+
+
+def pasted(base: Image.Image, logo: Image.Image, lefts: list[int], tops: list[int]) -> Floats:
+    layer = Image.new("RGBA", base.size)
+    for left in lefts:
+        for top in tops:
+            layer.paste(logo, (left, top))
+    return pixels(Image.alpha_composite(base.convert("RGBA"), layer))
+
+
+@pytest.mark.parametrize(
+    ("fields", "lefts", "tops"),
+    [
+        ({"tile": "x"}, [-25, 5, 35, 65, 95], [25]),
+        ({"tile": "x", "spacing_x": 4, "left": 3, "bottom": 2}, [-31, 3, 37, 71], [48]),
+        ({"tile": "y", "spacing_y": 5, "right": 7, "top": 0}, [63], [0, 25, 50]),
+        ({"tile": "y", "gravity": "northeast", "offset_y": 3}, [70], [-17, 3, 23, 43, 63]),
+        ({"tile": "x", "spacing_x": "even", "left": 9, "top": 6}, [0, 35, 70], [6]),
+        ({"tile": "y", "spacing_y": "even", "left": 80, "top": 6}, [80], [0, 25, 50]),
+        ({"tile": True, "spacing_x": "even", "spacing_y": "even"}, [0, 35, 70], [0, 25, 50]),
+        ({"tile": True, "spacing_x": "even", "top": 1}, [0, 35, 70], [-19, 1, 21, 41, 61]),
+        ({"tile": "x", "top": -12}, [-25, 5, 35, 65, 95], [-12]),
+        ({"tile": "x", "top": -20}, [], []),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_tiles_of_one_axis_and_even_ones(
+    fields: dict[str, object], lefts: list[int], tops: list[int], mode: str
+) -> None:
+    base, logo = noise(100, 70, "RGB"), noise(30, 20, mode, seed=4)
+    result = carried_out(base, Composite(LOGO, **fields), further=[logo])  # type: ignore[arg-type]
+    assert off(result, pasted(base, logo, lefts, tops)) <= 1
+
+
+def test_a_single_even_one_stays_at_its_place() -> None:
+    base = noise(100, 70, "RGB")
+    for logo in (noise(60, 20, "RGB", seed=4), noise(120, 20, "RGB", seed=4)):
+        operation = Composite(LOGO, tile="x", spacing_x="even", left=10, top=3)
+        assert off(carried_out(base, operation, further=[logo]), pasted(base, logo, [10], [3])) == 0
+
+
+def test_tiny_tiles_are_as_many_as_asked_for() -> None:
+    base, logo = Image.new("RGB", (1000, 9), "white"), Image.new("RGB", (3, 9))
+    result = carried_out(base, Composite(LOGO, tile="x", spacing_x="even"), further=[logo])
+    black = np.asarray(result)[:, :, 0] == 0
+    assert black.sum() == 333 * 3 * 9
 
 
 def test_a_spacing_wider_than_the_picture_leaves_one() -> None:
@@ -296,6 +353,11 @@ def test_a_faulty_picture_is_named_by_its_field(
         (Composite(LOGO, top=3, bottom=3), ["top: contradicts bottom, give one of the two"]),
         (Composite(LOGO, scale=0.5, height=3), ["scale: contradicts height, give one of the two"]),
         (Composite(LOGO, spacing_y=3), ["spacing_y: belongs to tile = true"]),
+        (Composite(LOGO, spacing_y="even", tile="x"), ["spacing_y: belongs to tile = true"]),
+        (Composite(LOGO, spacing_y=3, tile="y", offset_x=2, bottom=3), []),
+        (Composite(LOGO, offset_x=3, right=3), ["offset_x: contradicts right, give one of the two"]),
+        (Composite(LOGO, offset_y=3, top=3), ["offset_y: contradicts top, give one of the two"]),
+        (Composite(LOGO, offset_x=3, offset_y=3, gravity="north"), []),
         (Composite(LOGO, left=3, bottom=3, width=2, height=3, tile=True, spacing_x=1), []),
     ],
 )

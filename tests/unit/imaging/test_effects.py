@@ -16,9 +16,10 @@
 
 import io
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -34,14 +35,19 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.contrast import Contrast
+from imgserve.request.operations.convolve import Convolve
+from imgserve.request.operations.curve import Curve
+from imgserve.request.operations.equalize import Equalize
 from imgserve.request.operations.gamma import Gamma
 from imgserve.request.operations.grayscale import Grayscale
 from imgserve.request.operations.linear import Linear
 from imgserve.request.operations.modulate import Modulate
 from imgserve.request.operations.negate import Negate
+from imgserve.request.operations.noise import Noise
 from imgserve.request.operations.normalize import Normalize
 from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.saturate import Saturate
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
@@ -136,6 +142,21 @@ def normalized(pixels: Pixels, lower: float, upper: float) -> Floats:
     return of_three(stretched)(pixels)
 
 
+def equalized(pixels: Pixels, counted: Pixels | None = None) -> Floats:
+    """By the visible pixels of ``counted``."""
+    counted = pixels if counted is None else counted
+    most = np.iinfo(pixels.dtype).max
+    seen, alpha = split(pixels)
+    is_seen = np.full(counted.shape[:2], True) if alpha is None else counted[..., -1] > 0
+    channels = []
+    for channel in range(seen.shape[2]):
+        values = np.sort(counted[..., channel][is_seen])
+        above = np.searchsorted(values, pixels[..., channel], "right") - np.searchsorted(values, values[0], "right")
+        channels.append(np.clip(above, 0, None) / (len(values) - np.searchsorted(values, values[0], "right")))
+    result = (np.stack(channels, axis=-1) * most + 0.5).astype(int) / most * 255
+    return result if alpha is None else np.concatenate([result, alpha], axis=-1)
+
+
 def sharpened(pixels: Pixels, sigma: float, flat: float, jagged: float) -> Floats:
     """Colours that cannot be seen are those of their visible neighbours."""
     seen, alpha = split(pixels)
@@ -165,6 +186,27 @@ def luma(seen: Floats) -> Floats:
     return seen if seen.shape[2] == GREY else (seen @ [0.299, 0.587, 0.114])[..., None]
 
 
+def summed(pixels: Pixels, mask: Sequence[Sequence[float]], offset: float) -> Floats:
+    """The alpha left alone. A transparent neighbour counts as the pixel itself."""
+    seen, alpha = split(pixels)
+    if alpha is None:
+        return colours.convolved(seen, mask) + offset
+    share = alpha / 255
+    sums = colours.convolved(seen * share, mask) + seen * colours.convolved(1 - share, mask) + offset
+    return np.concatenate([sums, alpha], axis=-1)
+
+
+SOFT = ((1, 2, 0, 0, 3), (0, 0, 1, 0, 0), (4, 0, 0, 2, 0))
+CRISP = ((0, -0.5, 0), (-0.5, 2.8, -0.2), (0, -0.6, 0))
+EDGES = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
+BENT = ((10, 40), (60, 30), (90.5, 250), (128, 130), (200, 135), (240, 0))
+
+
+def saturated(three: Floats, factor: float) -> Floats:
+    grey = np.sqrt(three**2 @ [0.299, 0.587, 0.114])[..., None]
+    return grey + (three - grey) * factor
+
+
 class Case(NamedTuple):
     """``mean`` and ``most``: of the distance to the expected value, beyond its rounding, in levels of 255.
 
@@ -185,8 +227,35 @@ CASES = {
     "blur": Case(Blur(sigma=1.5), of_premultiplied(lambda v: colours.gaussian(v, 1.5)), 0.1, 0.6),
     "blur by 6": Case(Blur(sigma=6), of_premultiplied(lambda v: colours.gaussian(v, 6)), 0.3, 1.2),
     "blur by nothing": Case(Blur(sigma=0.5), of_premultiplied(lambda v: v)),
+    "blur to a radius": Case(
+        Blur(sigma=3, radius=3), of_premultiplied(lambda v: colours.gaussian_to(v, 3, 3)), 0.001, 0.01
+    ),
+    "blur to a far radius": Case(
+        Blur(sigma=1, radius=40), of_premultiplied(lambda v: colours.gaussian_to(v, 1, 40)), 0.001, 0.01
+    ),
     "contrast": Case(Contrast(factor=1.7), of_colours(lambda v: 127.5 + 1.7 * (v - 127.5))),
     "no contrast": Case(Contrast(factor=0), of_colours(lambda v: 127.5 + 0 * v)),
+    "convolve to a mean": Case(
+        Convolve(mask=SOFT), of_premultiplied(lambda v: colours.convolved(v, SOFT) / 13), 0.001, 0.01
+    ),
+    "convolve to a crisp mean": Case(
+        Convolve(mask=CRISP, normalize=False), of_premultiplied(lambda v: colours.convolved(v, CRISP)), 0.001, 0.02
+    ),
+    "convolve to edges": Case(
+        Convolve(mask=EDGES, offset=100), lambda p: summed(p, EDGES, 100), 0.001, 0.01
+    ),
+    "convolve to a sum": Case(
+        Convolve(mask=SOFT, normalize=False, offset=-70), lambda p: summed(p, SOFT, -70), 0.001, 0.01
+    ),
+    "convolve by one number": Case(Convolve(mask=((7.0,),)), of_colours(lambda v: v)),
+    "curve": Case(Curve(all=BENT), of_colours(lambda v: colours.spline(BENT, v))),
+    "straight curve": Case(Curve(all=((20, 0), (200, 240))), of_colours(lambda v: np.clip((v - 20) * 4 / 3, 0, 240))),
+    "curve of a channel": Case(
+        Curve(green=BENT), of_colours(lambda v: np.stack(
+            [v[..., 0], colours.spline(BENT, v[..., v.shape[2] // 2]), v[..., -1]], axis=-1
+        )), bands=COLOURED,
+    ),
+    "equalize": Case(Equalize(), equalized),
     "gamma": Case(Gamma(gamma=2.2), of_colours(lambda v: 255 * (v / 255) ** (1 / 2.2))),
     "dark gamma": Case(Gamma(gamma=0.4), of_colours(lambda v: 255 * (v / 255) ** 2.5)),
     "luminance": Case(Grayscale(), of_colours(luminance), 0.1, 0.6, ONE_BAND),
@@ -208,6 +277,9 @@ CASES = {
     "normalize all": Case(Normalize(lower=0, upper=100), lambda p: normalized(p, 0, 100), 0.1, 1),
     "pixelate": Case(Pixelate(size=5), of_premultiplied(lambda v: colours.cells(v, 5)), 0, 0.001),
     "pixelate to one": Case(Pixelate(size=512), of_premultiplied(lambda v: colours.cells(v, 512)), 0, 0.001),
+    "saturate": Case(Saturate(factor=1.7), of_three(lambda v: saturated(v, 1.7)), 0.001, 0.001),
+    "no saturation": Case(Saturate(factor=0), of_three(lambda v: saturated(v, 0)), 0.001, 0.001),
+    "the opposite hue": Case(Saturate(factor=-1), of_three(lambda v: saturated(v, -1)), 0.001, 0.001),
     "sharpen": Case(Sharpen(sigma=1.2, flat=0.8, jagged=2.5), lambda p: sharpened(p, 1.2, 0.8, 2.5), 0.1, 1),
     "threshold": Case(
         Threshold(value=116), on_grey(lambda v: np.where(abs(v - 116) < 1, np.nan, 255 * (v > 116))), bands=ONE_BAND
@@ -264,6 +336,7 @@ def test_16_bits_in_a_file_of_16() -> None:
     assert (result == (65_535 - source[..., 0].astype(int) + 1) // 2).all()
 
 
+NOISE = [[148, 110, 108, 172], [83, 93, 93, 117]]
 SHARP = [
     (
         Modulate(brightness=1.2, saturation=0.6, hue=70),
@@ -328,7 +401,17 @@ def test_luma_is_exact() -> None:
     assert (carried_out(source, Grayscale(method="luma"))[..., 0] == expected).all()
 
 
-@pytest.mark.parametrize("operation", [Blur(sigma=3), Blur(sigma=20), Pixelate(size=7), Sharpen(sigma=3)])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Blur(sigma=3),
+        Blur(sigma=9, radius=9),
+        Blur(sigma=20),
+        Convolve(mask=((1,) * 9,) * 9),
+        Pixelate(size=7),
+        Sharpen(sigma=3),
+    ],
+)
 @pytest.mark.parametrize("hidden", [(0, 0, 0, 0), (255, 255, 255, 0), (0, 255, 0, 0)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_hidden_colours_leave_no_fringe(operation: Operation, hidden: tuple[int, ...], dtype: type) -> None:
@@ -348,15 +431,105 @@ def test_hidden_colours_leave_no_fringe(operation: Operation, hidden: tuple[int,
 
 @pytest.mark.parametrize(("bands", "dtype", "sigma"), [(3, np.uint8, 130), (4, np.uint8, 30), (1, np.uint16, 21)])
 def test_a_large_blur_takes_the_detour(bands: int, dtype: type, sigma: float) -> None:
+    by_detour(bands, dtype, Case(Blur(sigma=sigma), of_premultiplied(lambda v: colours.gaussian(v, sigma))))
+
+
+@pytest.mark.parametrize(("bands", "sigma", "radius"), [(3, 150, 150), (4, 48, 48), (1, 30, 150), (3, 250, 71)])
+def test_a_blur_to_a_large_radius_takes_the_detour(bands: int, sigma: float, radius: int) -> None:
+    formula = of_premultiplied(lambda v: colours.gaussian_to(v, sigma, radius))
+    by_detour(bands, np.uint8, Case(Blur(sigma=sigma, radius=radius), formula))
+
+
+def by_detour(bands: int, dtype: type, case: Case) -> None:
     source = np.kron(picture(bands, dtype), np.ones((7, 7, 1), dtype))
     source[::3] = 0
-    case = Case(Blur(sigma=sigma), of_premultiplied(lambda v: colours.gaussian(v, sigma)))
     result, expected = carried_out(source, case.operation) / np.iinfo(dtype).max * 255, case.expected(source)
     distance = np.abs(result - expected)
     if bands == RGBA:
         distance = distance * expected[..., -1:] / 255  # as visible as the pixels are
-    assert distance.mean() < 0.4
+    assert distance.mean() < 0.5
     assert distance.max() < 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("amount", [1, 2, 9, 100, 255])
+def test_noise_is_uniform_and_grey(amount: int, dtype: type) -> None:
+    """Each of so many levels as often as any other, independent of place, the same for each channel of a pixel."""
+    level = np.iinfo(dtype).max // 255
+    source = np.full((400, 500, RGBA), (100, 128, 127, 90), dtype) * dtype(level)
+    added = carried_out(source, Noise(amount=amount, seed=7)).astype(int) - source
+    assert (added % level == 0).all()
+    assert (added[..., 3] == 0).all()
+    grain = added[..., 0] // level
+    is_within = np.abs(grain) < 90  # beyond, a channel may be clipped
+    assert (added[is_within][:, :3] == added[is_within][:, :1]).all()
+    values, counts = np.unique(grain, return_counts=True)
+    assert values.tolist() == [v for v in range(-(amount // 2), amount - amount // 2) if v >= -100]
+    if amount < 200:
+        assert np.abs(counts / (grain.size / amount) - 1).max() < 5 * np.sqrt(amount / grain.size)
+        for shifted in (grain[1:] * grain[:-1], grain[:, 1:] * grain[:, :-1]):
+            assert abs(shifted.mean() - grain.mean() ** 2) < 5 * amount**2 / 12 / np.sqrt(grain.size) + 1e-9
+
+
+def test_the_same_seed_gives_the_same_noise() -> None:
+    """Anywhere and for ever: these values are stored."""
+    source = np.full((2, 4, 1), 128, np.uint8)
+    assert (carried_out(source, Noise(amount=100, seed=7))[..., 0] == NOISE).all()
+    assert (carried_out(source, Noise(amount=100))[..., 0] != NOISE).any()
+    wide = np.full((700, 1000, 3), 128, np.uint8)  # more than is drawn at once
+    assert (carried_out(wide, Noise(amount=9, seed=1)) == carried_out(wide, Noise(amount=9, seed=1))).all()
+
+
+def test_each_frame_has_a_noise_of_its_own() -> None:
+    canvas, frames = film(RGB)
+    result = frames_in(STEPS[Noise](canvas, Noise(amount=20), canvas.size)).astype(int)
+    grains = [after - before for after, before in zip(result, frames, strict=True)]
+    assert all(np.abs(grain).max() == 10 for grain in grains)
+    assert (grains[0] != grains[1]).mean() > 0.5 < (grains[1] != grains[2]).mean()
+
+
+def test_a_curve_of_three_points() -> None:
+    """At the middle of a half the bend is a sixteenth of its square times the second derivative in the middle."""
+    points = ((0, 0), (128, 192), (248, 240))
+    bend = 3 * (48 / 120 - 192 / 128) / 248
+    middles = (0 + 192) / 2 - 128**2 / 16 * bend, (192 + 240) / 2 - 120**2 / 16 * bend
+    source = np.array([[0], [64], [128], [188], [248], [255]], np.uint8)[..., None]
+    result = carried_out(source, Curve(all=points))[:, 0, 0]
+    assert result.tolist() == [0, round(middles[0]), 192, round(middles[1]), 240, 240]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_curve_for_all_comes_last(dtype: type) -> None:
+    source, after = picture(RGBA, dtype), Curve(all=((0, 30), (100, 90), (255, 200)))
+    of_channels = Curve(red=BENT, green=((0, 255), (255, 0)), blue=((90, 0), (120, 200)))
+    at_once = msgspec.structs.replace(of_channels, all=after.all)
+    assert (carried_out(source, at_once) == carried_out(source, of_channels, after)).all()
+    assert (carried_out(source, at_once) != carried_out(source, after, of_channels)).any()
+
+
+def test_equal_curves_of_channels_leave_grey_grey() -> None:
+    source = picture(GREY_ALPHA)
+    result = carried_out(source, Curve(red=BENT, green=BENT, blue=BENT))
+    assert (result == carried_out(source, Curve(all=BENT))).all()
+
+
+def test_the_offset_of_a_mean_of_transparent_pixels() -> None:
+    source = picture(RGBA)
+    mask = ((1, 1, 1),)
+    plain, moved = (carried_out(source, Convolve(mask=mask, offset=offset)).astype(int) for offset in (0, 30))
+    is_seen = (plain[..., 3] > 20) & (plain[..., :3].max(axis=-1) < 225)
+    assert is_seen.sum() > 100
+    assert np.abs((moved - plain)[is_seen] - (30, 30, 30, 0)).max() <= 1
+    assert (moved[..., 3] == plain[..., 3]).all()
+
+
+def test_edges_of_a_flat_shape_are_those_of_its_colours() -> None:
+    """Not of its outline: hidden pixels of another colour draw no line."""
+    source = np.full((9, 9, 4), (200, 100, 50, 255), np.uint8)
+    source[:, 5:] = (0, 0, 0, 0)
+    result = carried_out(source, Convolve(mask=((-1, 0, 1),), offset=128))
+    assert (result[:, :5] == (128, 128, 128, 255)).all()
+    assert (result[:, 5:, 3] == 0).all()
 
 
 def film(bands: int) -> tuple[Canvas, list[Pixels]]:
@@ -372,7 +545,7 @@ def frames_in(result: Canvas) -> Pixels:
     return pixels_of(result).reshape(3, HEIGHT, WIDTH, -1)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("normalize")])
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith(("normalize", "equalize"))])
 def test_each_frame_alone(name: str) -> None:
     case = CASES[name]
     for bands in (RGB, RGBA):
@@ -393,6 +566,34 @@ def test_one_stretch_for_all_frames() -> None:
         assert np.abs(after - colours.stretched(before, low, high)).max() <= 1.5
 
 
+def test_one_table_for_all_frames() -> None:
+    canvas, frames = film(RGBA)
+    result = frames_in(STEPS[Equalize](canvas, Equalize(), canvas.size))
+    for after, before in zip(result, frames, strict=True):
+        assert np.abs(after - equalized(before, frames[0]))[before[..., 3] > 0].max() < 0.001
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_equalize_uses_the_whole_range_in_equal_parts(dtype: type) -> None:
+    most = np.iinfo(dtype).max
+    source: Pixels = (picture(RGB, dtype) // 5 + most // 3).astype(dtype)
+    result = carried_out(source, Equalize())
+    for channel in np.moveaxis(result, -1, 0):
+        assert (channel.min(), channel.max()) == (0, most)
+        parts, _ = np.histogram(channel, 4, (0, most + 1))
+        assert np.abs(parts / channel.size - 0.25).max() < 0.04
+
+
+def test_a_flat_picture_is_not_equalized() -> None:
+    """Nor one without any visible pixel, and hidden pixels do not count."""
+    flat = np.full((8, 8, 4), 120, np.uint8)
+    assert (carried_out(flat, Equalize()) == flat).all()
+    flat[:4, :] = (255, 0, 7, 0)
+    assert (carried_out(flat, Equalize()) == flat)[4:].all()
+    flat[..., 3] = 0
+    assert (carried_out(flat, Equalize()) == flat).all()
+
+
 def test_a_flat_picture_is_not_normalized() -> None:
     """Nor one without any visible pixel, and hidden pixels do not count."""
     flat = np.full((8, 8, 4), 120, np.uint8)
@@ -405,7 +606,8 @@ def test_a_flat_picture_is_not_normalized() -> None:
     assert (carried_out(flat, Normalize()) == flat).all()
 
 
-@pytest.mark.parametrize("name", CASES)
+# Of a flat area a level decides, so its own test takes the same decoder's pixels.
+@pytest.mark.parametrize("name", [name for name in CASES if name != "equalize"])
 def test_behind_a_fused_resize(name: str) -> None:
     """The canvas is a decoder that can be read once, from the top."""
     case = CASES[name]
@@ -416,6 +618,13 @@ def test_behind_a_fused_resize(name: str) -> None:
     expected = np.clip(case.expected(small), 0, 255)
     seen = np.asarray(result).reshape(expected.shape)
     assert np.nanmean(np.abs(seen - expected)) < 4
+
+
+def test_equalize_behind_a_fused_resize() -> None:
+    data, size = pictures.encoded(pictures.scene(WIDTH * 8, HEIGHT * 8), "jpeg"), Size(WIDTH, HEIGHT)
+    resized = np.asarray(written(data, Recipe((Resize(WIDTH, HEIGHT),), Encode("png")), size))
+    result = np.asarray(written(data, Recipe((Resize(WIDTH, HEIGHT), Equalize()), Encode("png")), size))
+    assert np.abs(result - equalized(resized)).max() < 0.001
 
 
 @pytest.mark.parametrize("output_format", ["gif", "webp"])
@@ -459,7 +668,8 @@ def test_narrow_and_flat_pictures(size: tuple[int, int]) -> None:
             assert result.shape == (size[1], size[0], case.bands.get(bands, bands))
         for sigma in (0.3, 5, 99, 250):
             assert (carried_out(source, Blur(sigma=sigma)) == source).all()
-        for operation in (Pixelate(size=2), Pixelate(size=512), Normalize()):
+            assert (carried_out(source, Blur(sigma=sigma, radius=150)) == source).all()
+        for operation in (Pixelate(size=2), Pixelate(size=512), Normalize(), Equalize()):
             assert (carried_out(source, operation) == source).all()
         sharp = carried_out(source, Sharpen(sigma=10)).astype(int)
         assert np.abs(sharp - source).max() <= np.iinfo(dtype).max / 255 * 0.1 + 0.5

@@ -10,8 +10,8 @@ from imgserve.blob import Blob, seal_result
 from imgserve.errors import FieldRef
 from imgserve.imaging import wire
 from imgserve.imaging.faults import WorkerDied
-from imgserve.imaging.messages import Failed, Probed, Ready, Reply, Written
-from imgserve.imaging.replies import checked_info, error_of, expect, most_bytes, take_result
+from imgserve.imaging.messages import Failed, Probed, Ready, Reply, TrimBox, Written
+from imgserve.imaging.replies import checked_info, error_of, expect, most_bytes, part_of, take_result, take_svg
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.warning import MOST_DETAIL, MOST_WARNINGS, OutputWarning
@@ -45,6 +45,23 @@ def test_a_header_that_no_picture_has(info: ImageInfo) -> None:
 )
 def test_a_header_that_one_has(info: ImageInfo | None) -> None:
     assert checked_info(info, Limits()) == info
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        TrimBox(-1, 0, 5, 5), TrimBox(0, -1, 5, 5), TrimBox(0, 0, 41, 5), TrimBox(0, 0, 5, 31), TrimBox(38, 0, 3, 5),
+        TrimBox(0, 0, 0, 5), TrimBox(0, 5, 5, 0), TrimBox(5, 5, -3, 5), TrimBox(10**30, 0, 1, 1),
+    ],
+)  # fmt: skip
+def test_a_part_that_the_picture_does_not_have(box: TrimBox) -> None:
+    with pytest.raises(WorkerDied):
+        part_of(SIZE, box)
+
+
+def test_a_part_that_it_has() -> None:
+    for box in (TrimBox(0, 0, 40, 30), TrimBox(39, 29, 1, 1)):
+        assert part_of(SIZE, box) == (box.left, box.top, Size(box.width, box.height))
 
 
 FORGED: dict[str, Callable[[], tuple[Blob, Written]]] = {
@@ -109,3 +126,16 @@ def test_a_hint_names_fields_and_nothing_else() -> None:
     for hint in (*odd, (FieldRef(("a",)),) * 9):
         with pytest.raises(wire.BrokenPacket):
             wire.reply_in(wire.packet(Failed("svg_invalid", "no", hint)))
+
+
+@pytest.mark.parametrize("size_bytes", [1, 500])
+def test_an_svg_that_can_be_one(size_bytes: int) -> None:
+    with result(size_bytes) as blob:
+        take_svg(blob, Limits(svg_bytes=500))
+        assert blob.size == size_bytes
+
+
+@pytest.mark.parametrize(("size_bytes", "is_sealed"), [(0, True), (501, True), (10, False)])
+def test_an_svg_that_cannot_be_one(size_bytes: int, is_sealed: bool) -> None:
+    with result(size_bytes, is_sealed=is_sealed) as blob, pytest.raises(WorkerDied):
+        take_svg(blob, Limits(svg_bytes=500))

@@ -30,17 +30,15 @@ def sheet(mode: str = "RGB", ground: Any = (250, 250, 250), mark: Any = (10, 20,
 
 def model(source: NDArray[np.uint8], operation: Trim) -> tuple[int, int, int, int]:
     """Left, top, right and bottom, pixel by pixel."""
-    height, width, bands = source.shape
-    colours = bands if bands in (1, 3) else bands - 1
-    alpha = np.full((height, width), 255.0) if colours == bands else source[:, :, -1].astype(float)
+    height, width, _ = source.shape
+    compared = on_matte(source, operation.matte)
     at = (0, 0) if operation.corner == "top_left" else (height - 1, width - 1)
-    if operation.background == "corner":
-        ground, is_clear = source[at][:colours].astype(float), alpha[at] == 0
-    else:
-        ink = [*bytes.fromhex(operation.background[1:]), 255][:4]
-        ground, is_clear = np.array(ink[:3] if colours == 3 else ink[:1], float), ink[3] == 0
-    difference = np.abs(source[:, :, :colours] - ground).max(axis=2) * alpha / 255
-    content = (alpha if is_clear else difference) > operation.threshold
+    corner = compared[at]
+    if operation.median:
+        wide = np.pad(compared, ((1, 1), (1, 1), (0, 0)), mode="edge")
+        near = [wide[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+        compared = np.median(near, axis=0).astype(np.uint8)
+    content = differs(compared, corner, operation)
     if min(width, height) < 3 or not content.any():
         return 0, 0, width, height
     columns, rows = np.flatnonzero(content.any(axis=0)), np.flatnonzero(content.any(axis=1))
@@ -50,6 +48,31 @@ def model(source: NDArray[np.uint8], operation: Trim) -> tuple[int, int, int, in
     if operation.even_y:
         top = bottom = min(top, bottom)
     return int(left), int(top), int(width - right), int(height - bottom)
+
+
+def on_matte(source: NDArray[np.uint8], matte: str | None) -> NDArray[np.uint8]:
+    if matte is None or source.shape[2] in (1, 3):
+        return source
+    colours, alpha = source[:, :, :-1].astype(int), source[:, :, -1:].astype(int)
+    ink = np.array([*bytes.fromhex(matte[1:])])[: colours.shape[2]]
+    return np.asarray((colours * alpha + ink * (255 - alpha)) // 255, np.uint8)
+
+
+def differs(source: NDArray[np.uint8], corner: NDArray[np.uint8], operation: Trim) -> NDArray[np.bool]:
+    """Whether each pixel is content."""
+    height, width, bands = source.shape
+    colours = bands if bands in (1, 3) else bands - 1
+    alpha = np.full((height, width), 255.0) if colours == bands else source[:, :, -1].astype(float)
+    if operation.background == "corner":
+        ground, ground_alpha = corner[:colours].astype(float), 255 if colours == bands else int(corner[-1])
+    else:
+        ink = [*bytes.fromhex(operation.background[1:]), 255][:4]
+        ground, ground_alpha = np.array(ink[:3] if colours == 3 else ink[:1], float), ink[3]
+    if operation.distance == "euclidean":
+        squares = ((source[:, :, :colours] - ground) ** 2).sum(axis=2) + (alpha - ground_alpha) ** 2
+        return np.asarray(squares > operation.threshold**2)
+    difference = np.abs(source[:, :, :colours] - ground).max(axis=2) * alpha / 255
+    return np.asarray((alpha if ground_alpha == 0 else difference) > operation.threshold)
 
 
 @st.composite
@@ -71,7 +94,8 @@ def sparse(draw: st.DrawFn) -> NDArray[np.uint8]:
     operation=st.builds(
         Trim, threshold=st.sampled_from([0.0, 5.0, 10.0, 100.0, 254.5]), even_x=st.booleans(), even_y=st.booleans(),
         background=st.sampled_from(["corner", "#ffffff", "#00000000", "#0a0a0a"]),
-        corner=st.sampled_from(["top_left", "bottom_right"]),
+        corner=st.sampled_from(["top_left", "bottom_right"]), median=st.booleans(),
+        distance=st.sampled_from(["channel", "euclidean"]), matte=st.sampled_from([None, "#ffffff", "#808080"]),
     ),
 )  # fmt: skip
 def test_as_the_model_says(source: NDArray[np.uint8], operation: Trim) -> None:
@@ -105,10 +129,57 @@ def test_hidden_colours_are_background() -> None:
     assert picture(pictures.encoded(faint, "png"), Trim(threshold=8)).size == (25, 21)
 
 
+def test_a_coloured_matte() -> None:
+    """Behind it nothing is transparent: what was hidden is content beside a white corner, and none beside its own."""
+    image = sheet("LA", (255, 255), (255, 0))
+    data = pictures.encoded(image, "png")
+    assert picture(data, Trim()).size == (60, 40)
+    assert picture(data, Trim(matte="#ff00ff")).size == (25, 21)
+    assert picture(data, Trim(matte="#ff00ff")).mode == "LA"
+    assert picture(data, Trim(matte="#ff00ff", background="#ffffff")).size == (25, 21)
+    clear = sheet("RGBA", (9, 9, 9, 0), (255, 0, 255, 255))
+    assert picture(pictures.encoded(clear, "png"), Trim()).size == (25, 21)
+    assert picture(pictures.encoded(clear, "png"), Trim(matte="#ff00ff")).size == (60, 40)
+
+
+def test_a_median_passes_over_a_thin_line() -> None:
+    image = sheet()
+    image.paste((0, 0, 0), (3, 0, 4, 40))
+    data = pictures.encoded(image, "png")
+    assert picture(data, Trim()).size == (37, 40)
+    # The median of 3 x 3 takes the corners of the mark away, and no side.
+    assert picture(data, Trim(median=True)).size == (25, 21)
+
+
+def test_the_median_of_a_frame_is_its_own() -> None:
+    """A line along an edge counts, since its pixels go on; the next frame, which has none, does not thin it out."""
+    shots = [Image.new("RGB", (30, 20), (255, 255, 255)) for _ in range(2)]
+    shots[0].paste((0, 0, 0), (0, 19, 30, 20))
+    for shot in shots:
+        shot.paste((0, 0, 0), (10, 8, 16, 12))
+    film = pictures.film(shots, "webp", [40, 50])
+    result = frames(carried_out(film, Trim(median=True, background="#ffffff"), output_format="webp"))
+    assert [frame.size for frame in result] == [(30, 12)] * 2
+
+
+def test_the_distance_of_thumbor() -> None:
+    image = sheet("RGB", (100, 100, 100), (104, 97, 112))
+    for threshold, size in ((13, (60, 40)), (12.9, (25, 21))):
+        assert picture(pictures.encoded(image, "png"), Trim(threshold=threshold, distance="euclidean")).size == size
+    opposite = pictures.encoded(sheet("RGB", (0, 0, 0), (255, 255, 255)), "png")
+    assert picture(opposite, Trim(threshold=441, distance="euclidean")).size == (25, 21)
+    assert picture(opposite, Trim(threshold=442, distance="euclidean")).size == (60, 40)
+    [fault] = Trim(threshold=256).faults()
+    assert fault.sentence() == 'threshold: above 255 it needs distance = "euclidean"'
+    assert Trim(threshold=255).faults() == Trim(threshold=256, distance="euclidean").faults() == ()
+
+
 def test_sixteen_bits_differ_by_ratio() -> None:
     deep = np.full((20, 30, 3), 40_000, np.uint16)
     deep[5:9, 7:12] = 40_000 + 10 * 257
     assert pixels(rasters.png(deep), Trim(threshold=10)).shape == (20, 30, 3)
+    assert pixels(rasters.png(deep), Trim(threshold=17.4, distance="euclidean")).shape == (20, 30, 3)
+    assert pixels(rasters.png(deep), Trim(threshold=17.3, distance="euclidean")).shape == (4, 5, 3)
     deep[5:9, 7:12] += 1
     assert pixels(rasters.png(deep), Trim(threshold=10)).shape == (4, 5, 3)
 

@@ -35,16 +35,21 @@ def test_a_message_that_is_too_long_is_not_sent() -> None:
         wire.packet(Failed("render_failed", "x" * 70_000))
 
 
-def test_descriptors_ride_along() -> None:
+@pytest.mark.parametrize("length", [200, 65_000, 66_000, 3_000_000])
+def test_descriptors_ride_along(length: int) -> None:
+    """Also with a request that is longer than a packet."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = DrawRequest(Drawing(Size(1, 1), "png", "#000000", "x" * 200), Limits())
+    request = DrawRequest(Drawing(Size(1, 1), "png", "#000000", "x" * length), Limits())
     memory = os.memfd_create("test")
     os.write(memory, b"picture")
     with ours, theirs:
-        socket.send_fds(ours, [wire.packet(request)], [memory])
+        open_before = len(os.listdir("/proc/self/fd"))
+        assert wire.send_request(ours, request, [memory])
+        assert len(os.listdir("/proc/self/fd")) == open_before
         received = wire.receive_request(theirs)
         assert received is not None
         assert received[0] == request
+        assert len(received[1]) == 1
         assert os.pread(received[1][0], 99, 0) == b"picture"
         for descriptor in [memory, *received[1]]:
             os.close(descriptor)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from imgserve.request import further, imageref
 from imgserve.request.faults import RequestInvalid
+from imgserve.request.fields import read_field
 from imgserve.request.geometry import Shape, SourceTooSmall, pixels
 from imgserve.request.imageinfo import Size
 from imgserve.request.imageref import ImageRef
+from imgserve.request.limits import MAX_SOURCE_SIDE_PX
 from imgserve.request.native import dump_recipe, parse_recipe
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.flatten import Flatten
@@ -60,6 +62,44 @@ def test_distances_from_opposite_edges_mirror_each_other(size: Size, on: Size, n
     assert abs(turned.width_px - max(1, size.width_px * across + size.height_px * down)) <= 0.5001
     assert abs(turned.height_px - max(1, size.width_px * down + size.height_px * across)) <= 0.5001
     assert hypot(turned.width_px, turned.height_px) <= 2**0.5 * hypot(size.width_px, size.height_px) + 1
+
+
+@given(size=SIZES, on=SIZES, spacing=st.integers(0, 500) | PERCENT, place=st.integers(-4000, 4000))
+def test_a_run_covers_the_side_and_keeps_its_place(size: Size, on: Size, spacing: int | str, place: int) -> None:
+    operation = Composite(LOGO, tile=True, spacing_x=spacing, spacing_y=spacing, left=place, top=place)
+    for run, side, whole in zip(
+        operation.runs(size, on), (size.width_px, size.height_px), (on.width_px, on.height_px), strict=True
+    ):
+        assert run.period == side + pixels(spacing, whole)
+        assert (run.start - place) % run.period == 0
+        assert -run.period <= run.start < 0
+        assert run.start + (run.times - 1) * run.period < whole <= run.start + run.times * run.period
+
+
+@given(size=SIZES, on=SIZES)
+def test_an_even_run_fits_whole_and_is_full(size: Size, on: Size) -> None:
+    run, down = Composite(LOGO, tile="x", spacing_x="even", top=5).runs(size, on)
+    assert down == (5, size.height_px, 1)
+    assert run.times == max(1, on.width_px // size.width_px)
+    if run.times > 1:
+        end = (run.times - 1) * run.period + size.width_px
+        assert run.start == 0
+        assert on.width_px - run.times < end <= on.width_px
+
+
+@pytest.mark.parametrize("value", ["even", "5%", 0, MAX_SOURCE_SIDE_PX])
+def test_values_of_a_spacing(value: object) -> None:
+    assert read_field(Composite, "spacing_x", value) == value
+    for wrong in ("Even", "-5%", "5", -1, True, MAX_SOURCE_SIDE_PX + 1):
+        with pytest.raises(RequestInvalid, match=r'spacing_x: expected .* or "even" or a percentage such as "12\.5%"'):
+            read_field(Composite, "spacing_x", wrong)
+
+
+def test_values_of_a_tile() -> None:
+    for value in (True, False, "x", "y"):
+        assert read_field(Composite, "tile", value) is value or read_field(Composite, "tile", value) == value
+    with pytest.raises(RequestInvalid, match='tile: expected "x", "y" or true or false'):
+        read_field(Composite, "tile", "z")
 
 
 def test_a_drawing_without_size_needs_one() -> None:

@@ -10,14 +10,19 @@ from imgserve.request.fields import read_struct
 from imgserve.request.geometry import Shape, SourceTooSmall
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.operations.blur import Blur
+from imgserve.request.operations.convolve import Convolve
+from imgserve.request.operations.curve import Curve
+from imgserve.request.operations.equalize import Equalize
 from imgserve.request.operations.gamma import Gamma
 from imgserve.request.operations.grayscale import Grayscale
 from imgserve.request.operations.linear import Linear
 from imgserve.request.operations.modulate import Modulate
 from imgserve.request.operations.negate import Negate
+from imgserve.request.operations.noise import Noise
 from imgserve.request.operations.normalize import Normalize
 from imgserve.request.operations.operation import KeepsSize
 from imgserve.request.operations.pixelate import Pixelate
+from imgserve.request.operations.saturate import Saturate
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
@@ -35,18 +40,22 @@ RANGES = [
     ("modulate", "saturation", 0, 100, 1, False),
     ("modulate", "hue", -360, 360, 0, False),
     ("modulate", "lightness", -100, 100, 0, False),
+    ("noise", "amount", 1, 510, None, True),
     ("normalize", "lower", 0, 100, 1, False),
     ("normalize", "upper", 0, 100, 99, False),
     ("pixelate", "size", 2, 512, None, True),
+    ("saturate", "factor", -100, 100, None, False),
     ("sharpen", "sigma", 0.3, 10, 1, False),
     ("sharpen", "flat", 0, 1000, 1, False),
     ("sharpen", "jagged", 0, 1000, 2, False),
     ("threshold", "value", 0, 255, 128, True),
 ]
 SAMPLES: list[Operation] = [
-    Blur(sigma=2.5), Gamma(gamma=2.2), Grayscale(), Grayscale(method="luma"), Linear(multiply=(1, 2, 3), add=4),
-    Modulate(hue=20), Negate(), Normalize(lower=0), Pixelate(size=9), Sharpen(), Threshold(value=9),
-    Tint(color="#c85a14"),
+    Blur(sigma=2.5), Blur(sigma=2.5, radius=4), Convolve(mask=((1, 2, 1),), offset=3),
+    Curve(red=((0, 9), (255, 1.5))), Equalize(), Gamma(gamma=2.2),
+    Grayscale(), Grayscale(method="luma"), Linear(multiply=(1, 2, 3), add=4), Modulate(hue=20), Negate(),
+    Noise(amount=9, seed=4), Normalize(lower=0), Pixelate(size=9), Saturate(factor=2), Sharpen(),
+    Threshold(value=9), Tint(color="#c85a14"),
 ]  # fmt: skip
 
 
@@ -71,6 +80,65 @@ def test_ranges(
             read(operation)
     else:
         assert getattr(read(operation), field) == default
+
+
+def test_a_blur_may_have_a_radius() -> None:
+    assert read("blur", sigma=2) == Blur(sigma=2)
+    for radius in (1, 150):
+        assert read("blur", sigma=2, radius=radius) == Blur(sigma=2, radius=radius)
+    for wrong in (0, 151, 2.5, "3", True):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.radius"):
+            read("blur", sigma=2, radius=wrong)
+
+
+def test_a_seed_has_32_bits() -> None:
+    assert read("noise", amount=9) == Noise(amount=9, seed=0)
+    assert read("noise", amount=9, seed=2**32 - 1) == Noise(amount=9, seed=2**32 - 1)
+    for wrong in (-1, 2**32, 0.5, "1"):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.seed"):
+            read("noise", amount=9, seed=wrong)
+
+
+def test_the_points_of_a_curve() -> None:
+    assert read("curve", all=[[0, 255], [127.5, 3]]) == Curve(all=((0, 255), (127.5, 3)))
+    wrong: object
+    for wrong in ([[0, 0]], [[0, 0], [1]], [[0, 0], [1, 2, 3]], [[0, 0], [256, 0]], [[0, -1], [9, 9]], [0, 0], []):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.green"):
+            read("curve", green=wrong)
+    assert Curve(red=((0, 0), (1, 0)), blue=((5, 5), (6, 5), (7, 5))).faults() == ()
+    assert [fault.sentence() for fault in Curve().faults()] == ["all: a curve needs one of all, red, green or blue"]
+    faults = Curve(all=((0, 0), (9, 9), (9, 8), (7, 3)), blue=((1, 0), (0, 0))).faults()
+    assert [fault.sentence() for fault in faults] == [
+        f"{path}: must lie to the right of the point before" for path in ("all[2]", "all[3]", "blue[1]")
+    ]
+
+
+def test_a_curve_in_json() -> None:
+    assert read_struct({"all": [[0, 1], [255, 3]]}, Curve) == Curve(all=((0, 1), (255, 3)))
+    with pytest.raises(RequestInvalid, match=r"all\[1\]: expected from 2 to 2 in the list, got 1"):
+        read_struct({"all": [[0, 1], [255]]}, Curve)
+
+
+def test_a_mask_is_a_rectangle_with_a_middle() -> None:
+    assert read("convolve", mask=[[0.5]]) == Convolve(mask=((0.5,),), normalize=True, offset=0)
+    assert read("convolve", mask=[[1] * 31] * 31, normalize=False) == Convolve(((1,) * 31,) * 31, normalize=False)
+    wrong: object
+    for wrong in ([], [[]], [1], [["1"]], [[1001]], [[-1001]], [[1] * 32], [[1]] * 32, "1;1"):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.mask"):
+            read("convolve", mask=wrong)
+    for offset in (-256, 255.1):
+        with pytest.raises(msgspec.ValidationError, match=r"\$\.offset"):
+            read("convolve", mask=[[1]], offset=offset)
+
+    def sentences(*mask: tuple[float, ...]) -> list[str]:
+        return [fault.sentence() for fault in Convolve(mask).faults()]
+
+    assert sentences((1, 2, 1)) == sentences((1,), (2,), (1,)) == []
+    assert sentences((1, 2), (1, 2), (3, 4)) == ["mask[0]: expected an odd number of columns, got 2"]
+    assert sentences((1,), (2,)) == ["mask: expected an odd number of rows, got 2"]
+    assert sentences((1, 2, 1), (1,), (1, 2, 3, 4)) == [
+        f"mask[{index}]: expected 3 numbers as in the first row, got {length}" for index, length in ((1, 1), (2, 4))
+    ]
 
 
 def test_a_list_of_linear_is_for_one_or_three_channels() -> None:

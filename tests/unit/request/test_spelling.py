@@ -40,7 +40,8 @@ SAMPLES: dict[str, dict[str, object]] = {
     "blur": {"sigma": 3}, "pixelate": {"size": 3}, "rotate": {"angle": 90}, "tint": {"color": "#ff0000"},
     "contrast": {"factor": 2}, "gamma": {"gamma": 2}, "watermark": {"image": {"name": "logo"}},
     "round": {"radius": 3}, "redact": {"regions": [{"left": 0, "top": 0, "width": 9, "height": 9}]},
-    "crop": {"aspect": "1:1"},
+    "crop": {"aspect": "1:1"}, "saturate": {"factor": 2}, "noise": {"amount": 9}, "convolve": {"mask": [[1]]},
+    "curve": {"all": [[0, 9], [255, 0]]},
 }  # fmt: skip
 
 

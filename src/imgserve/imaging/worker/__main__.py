@@ -33,7 +33,7 @@ from imgserve.imaging.messages import Failed, FaultCode, Ready, Reply, Request
 from imgserve.imaging.worker import draw, fonts, library, pipeline, probe, sandbox, save, template, vips
 from imgserve.imaging.worker.pixelcache import UNCACHED, Batches, PixelCache
 from imgserve.imaging.worker.source import Data
-from imgserve.imaging.worker.svg import watch
+from imgserve.imaging.worker.svg import sanitize, watch
 
 COLLECT_AFTER = 20_000
 PROBE_CPU_S = 0.2
@@ -85,7 +85,7 @@ def _serve(connection: socket.socket, ready: Ready) -> None:
     while (received := wire.receive_request(connection)) is not None:
         request, descriptors = received
         try:
-            cache = batches.cache(request.batch if isinstance(request, messages.RenderRequest) else 0)
+            cache = batches.cache(_batch_of(request))
             reply = _answer(request, descriptors, functools.partial(_give_up, connection), cache)
         finally:
             for descriptor in descriptors:
@@ -94,6 +94,10 @@ def _serve(connection: socket.socket, ready: Ready) -> None:
         if not select.select([connection], [], [], TRIM_AFTER_S)[0]:
             batches.cache()
             vips.give_memory_back()
+
+
+def _batch_of(request: Request) -> int:
+    return request.batch if isinstance(request, messages.RenderRequest | messages.TrimRequest) else 0
 
 
 def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp, cache: PixelCache) -> Reply:
@@ -134,10 +138,22 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp, cac
 
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
             return inspect(_mapped(descriptors[0], is_read_whole=True), request.include, request.limits, watched)
+        case messages.TrimRequest():
+            watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
+            data = _mapped(descriptors[0], is_read_whole=True)
+            left, top, size = pipeline.trimmed(data, request.recipe, request.format, request.limits, watched, cache)
+            return messages.TrimBox(left, top, size.width_px, size.height_px)
         case messages.RenderRequest():
             reply = _rendered(request, descriptors, give_up, cache)
         case messages.DrawRequest():
             reply = draw.draw(request.drawing, request.limits, descriptors[-1])
+        case messages.SanitizeRequest():
+            watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
+            document = sanitize.sanitized(_mapped(descriptors[0], is_read_whole=True), request.limits, watched)
+            if document is None:
+                return messages.Sanitized(is_possible=False)
+            save.write_bytes(document, descriptors[-1])
+            reply = messages.Sanitized(is_possible=True)
         case messages.PageRequest():
             from imgserve.imaging.worker.html import page  # most workers never see one
 

@@ -4,7 +4,7 @@ The first operation is fused with decoding where it can be. Each later one takes
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import pyvips
@@ -20,19 +20,21 @@ from imgserve.imaging.worker.picture import Picture, unreadable
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.saver import extras
 from imgserve.imaging.worker.source import Data
-from imgserve.imaging.worker.steps import composite, rasterize, resize
+from imgserve.imaging.worker.steps import composite, rasterize, resize, trim
 from imgserve.imaging.worker.steps.table import STEPS
 from imgserve.imaging.worker.svg import draw, fontcheck, sizing, svgz
 from imgserve.imaging.worker.svg.watch import Watch, unwatched
 from imgserve.request import formats
+from imgserve.request.encode import Format
 from imgserve.request.faults import beneath
-from imgserve.request.geometry import Shape
+from imgserve.request.geometry import Part, Shape
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
+from imgserve.request.operations.trim import Trim
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, Step, fold, grows, steps_of
 from imgserve.request.warning import MOST_WARNINGS, OutputWarning
@@ -99,6 +101,28 @@ def still(data: Data, recipe: Recipe, limits: Limits, watched: Watch = unwatched
     return picture, _finished(picture, info, steps, rendering, 1, {}, limits, watched)
 
 
+def trimmed(
+    data: Data,
+    recipe: Recipe,
+    output_format: Format,
+    limits: Limits,
+    watched: Watch = unwatched,
+    cache: PixelCache = UNCACHED,
+) -> Part:
+    """What the recipe's only operation, a trim, keeps of the source. Raises as ``render`` does."""
+    picture = _recognised(data, recipe, limits, cache)
+    info = probe.measure(picture, limits, watched)
+    frames = formats.frames_kept(info, output_format)
+    steps = steps_of(recipe.operations, info)
+    _check(steps, frames, {}, limits)
+    with _decoding(picture, watched):
+        canvas, rest = _canvas(picture, info, steps, recipe, frames)
+        match rest:
+            case (Step(operation=Trim() as operation),):
+                return trim.box(canvas, operation)
+    raise RenderFailed("the recipe reached the worker with other operations than a trim")
+
+
 def _check(steps: tuple[Step, ...], frames: int, pictures: Mapping[ImageRef, Further], limits: Limits) -> None:
     """Checks the limits again, as security: for every picture that grows, before a pixel is decoded."""
     for index, step in enumerate(steps):
@@ -152,16 +176,23 @@ def _finished(
     watched: Watch,
 ) -> pyvips.Image:
     """In memory: a corrupt source fails here, and a later error is the saver's."""
+    with _decoding(picture, watched):
+        canvas = _changed(picture, info, steps, rendering.recipe, frames, pictures, limits)
+        if rendering.size not in (None, canvas.size):
+            # The source has changed since the reply. The promised size holds.
+            assert rendering.size is not None
+            canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size))
+        image = extras.in_its_profile(picture, canvas.image, rendering.recipe.encode)
+        return save.in_its_depth(image, rendering.format, rendering.recipe.encode).copy_memory()
+
+
+@contextlib.contextmanager
+def _decoding(picture: Picture, watched: Watch) -> Iterator[None]:
+    """Errors of libvips are those of the source."""
     is_svg = picture.format == "svg"
     try:
         with watched(PictureTooLarge(_TOO_MUCH_MEMORY, "simplify the SVG")) if is_svg else contextlib.nullcontext():
-            canvas = _changed(picture, info, steps, rendering.recipe, frames, pictures, limits)
-            if rendering.size not in (None, canvas.size):
-                # The source has changed since the reply. The promised size holds.
-                assert rendering.size is not None
-                canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size))
-            image = extras.in_its_profile(picture, canvas.image, rendering.recipe.encode)
-            return save.in_its_depth(image, rendering.format, rendering.recipe.encode).copy_memory()
+            yield
     except pyvips.Error as error:
         if is_svg:
             raise SvgInvalid("the SVG cannot be drawn", "open it in a browser to see why") from error
@@ -185,6 +216,17 @@ def _opened(
     return Canvas(load.whole(picture), 1), steps
 
 
+def _canvas(
+    picture: Picture, info: ImageInfo, steps: tuple[Step, ...], recipe: Recipe, frames: int
+) -> tuple[Canvas, tuple[Step, ...]]:
+    """As ``_opened``, in the colours of a canvas; in memory if steps remain."""
+    canvas, rest = _opened(picture, info, steps, recipe, frames)
+    canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
+    if rest:  # a decoder gives its rows in order, and once
+        canvas = canvas._replace(image=canvas.image.copy_memory())
+    return canvas, rest
+
+
 def _changed(
     picture: Picture,
     info: ImageInfo,
@@ -195,10 +237,7 @@ def _changed(
     limits: Limits,
 ) -> Canvas:
     """The canvas behind all steps. Only the last two canvases are in memory, since each may be as large as a source."""
-    canvas, rest = _opened(picture, info, steps, recipe, frames)
-    canvas = canvas._replace(image=convert.to_canvas(canvas.image, is_deep=picture.is_deep))
-    if rest:  # a decoder gives its rows in order, and once
-        canvas = canvas._replace(image=canvas.image.copy_memory())
+    canvas, rest = _canvas(picture, info, steps, recipe, frames)
     for index, step in enumerate(rest, len(steps) - len(rest)):
         if isinstance(step.operation, Composite):
             operation, on = step.operation, canvas.size

@@ -32,7 +32,7 @@ READABLE = (
     _STANDARD_LIBRARY,
 )  # fmt: skip
 # Imported with the first picture that needs them: the packages, and what their wheels put beside them.
-_IMPORTED_LATE = ("PIL", *(f"{start}{name}" for name in HEIC_MODULES for start in ("", "_")))
+_IMPORTED_LATE = ("PIL", "py_svg_hush", *(f"{start}{name}" for name in HEIC_MODULES for start in ("", "_")))
 _LIBRARIES = ("pillow.libs", "pi_heif_decoder.libs", "pi_heif.libs", "pillow_heif.libs")
 MAX_FILE_BYTES = 1 << 30
 MAX_OPEN_FILES = 32  # few, since a compromised worker may keep pictures open

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from imgserve.imaging import wire
 from imgserve.imaging.messages import CannotStart
 from imgserve.imaging.worker import sandbox, vips
-from imgserve.imaging.worker.svg import watch
+from imgserve.imaging.worker.svg import sanitize, watch
 
 _WAIT_FOR_THREADS_S = 5.0
 _ANSWER = struct.Struct("!I")
@@ -36,6 +36,7 @@ def run(
     """
     vips.warm_up_template(font_dirs)
     importlib.import_module("imgserve.imaging.worker.html.page")  # a worker alone imports it with its first page
+    sanitize.library()
     rules = sandbox.rules_for_files(mode, font_dirs)
     tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     wait_until_alone()

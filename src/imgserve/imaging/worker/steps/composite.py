@@ -12,7 +12,7 @@ from imgserve.imaging.worker.canvas import Canvas, as_samples
 from imgserve.imaging.worker.colour import convert, inks
 from imgserve.imaging.worker.steps import rotate
 from imgserve.request.imageinfo import Size
-from imgserve.request.operations.composite import Composite
+from imgserve.request.operations.composite import Composite, Run
 from imgserve.request.operations.rotate import Rotate
 
 _BLOCK = 256  # the least side of what is repeated: copying single pixels would be slow
@@ -23,10 +23,9 @@ def applied(canvas: Canvas, operation: Composite, image: pyvips.Image) -> Canvas
     """``image`` is the further picture at its final size, in memory."""
     on = canvas.size
     image = _faded(_turned(_as_deep(image, canvas.image), operation.angle), operation.opacity)
-    left, top = operation.corner(Size(image.width, image.height), on)
-    if operation.tile:
-        period = operation.period(Size(image.width, image.height), on)
-        image, left, top = _tiled(image, left, top, period, on), 0, 0
+    across, down = operation.runs(Size(image.width, image.height), on)
+    across, down = _seen(across, image.width), _seen(down, image.height)
+    image, left, top = _tiled(image, across, down), across.start, down.start
 
     def drawn(frame: pyvips.Image) -> pyvips.Image:
         return _drawn(frame, image, left, top, operation)
@@ -104,15 +103,24 @@ def _turned(image: pyvips.Image, angle: float) -> pyvips.Image:
     return turned if turned is image else turned.copy_memory()
 
 
-def _tiled(image: pyvips.Image, left: int, top: int, period: Size, on: Size) -> pyvips.Image:
-    """As large as the canvas; one repetition has its corner at ``left`` and ``top``."""
-    cell = _with_alpha(image) if (image.width, image.height) != (period.width_px, period.height_px) else image
-    cell = cell.embed(0, 0, period.width_px, period.height_px)
-    across, down = ceil(_BLOCK / period.width_px), ceil(_BLOCK / period.height_px)
-    if across > 1 or down > 1:
-        cell = cell.replicate(across, down)
+def _seen(run: Run, side: int) -> Run:
+    """Without a first repetition that lies beyond the canvas: a period may be longer than libvips can count."""
+    if run.times > 1 and run.start + side <= 0:
+        run = Run(run.start + run.period, run.period, run.times - 1)
+    return run if run.times > 1 else Run(run.start, side, 1)
+
+
+def _tiled(image: pyvips.Image, across: Run, down: Run) -> pyvips.Image:
+    """All repetitions, from the first to the last one's end."""
+    if across.times == down.times == 1:
+        return image
+    cell = _with_alpha(image) if (image.width, image.height) != (across.period, down.period) else image
+    cell = cell.embed(0, 0, across.period, down.period)
+    columns, rows = (min(run.times, ceil(_BLOCK / run.period)) for run in (across, down))
+    if columns > 1 or rows > 1:
+        cell = cell.replicate(columns, rows)
     if cell.width * cell.height <= 4 * _BLOCK**2:
         cell = cell.copy_memory()
-    begin_left, begin_top = -left % period.width_px, -top % period.height_px
-    wide = cell.replicate(ceil((begin_left + on.width_px) / cell.width), ceil((begin_top + on.height_px) / cell.height))
-    return wide.crop(begin_left, begin_top, on.width_px, on.height_px)
+    wide = cell.replicate(ceil(across.times / columns), ceil(down.times / rows))
+    width, height = (across.times - 1) * across.period + image.width, (down.times - 1) * down.period + image.height
+    return wide.crop(0, 0, width, height)

@@ -6,11 +6,14 @@ import pyvips
 
 from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import inks
+from imgserve.imaging.worker.colour.convert import Rgba
+from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.trim import Trim
 
 _SMALLEST_PX = 3
 _LEVELS = 255
+_MEDIAN_PX = 3
 _CONTENT = b"\xff"
 
 
@@ -22,21 +25,30 @@ class _Span(NamedTuple):
 
 
 def applied(canvas: Canvas, operation: Trim, _size: Size) -> Canvas:
-    width, height = canvas.size.width_px, canvas.size.height_px
-    if min(width, height) < _SMALLEST_PX:
-        return canvas
     canvas = canvas._replace(image=canvas.image.copy_memory())  # it is read twice
+    left, top, size = box(canvas, operation)
+    if size == canvas.size:
+        return canvas
+    return canvas.of_each_frame(lambda frame: frame.crop(left, top, size.width_px, size.height_px))
+
+
+def box(canvas: Canvas, operation: Trim) -> Part:
+    """The part that stays, of a canvas in memory."""
+    width, height = canvas.size.width_px, canvas.size.height_px
+    whole = Part(0, 0, canvas.size)
+    if min(width, height) < _SMALLEST_PX:
+        return whole
     columns, rows = _content(canvas, operation).project()
     across = _span(_marks(columns))
     marks = _marks(rows)
     spans = [_span(marks[first : first + height]) for first in range(0, len(marks), height)]
     down = [span for span in spans if span is not None]
     if across is None or not down:
-        return canvas
+        return whole
     left, right = _evened(across, width) if operation.even_x else across
     top, bottom = _Span(min(span.begin for span in down), max(span.end for span in down))
     top, bottom = _evened(_Span(top, bottom), height) if operation.even_y else (top, bottom)
-    return canvas.of_each_frame(lambda frame: frame.crop(left, top, right - left, bottom - top))
+    return Part(left, top, Size(right - left, bottom - top))
 
 
 def _content(canvas: Canvas, operation: Trim) -> pyvips.Image:
@@ -45,6 +57,8 @@ def _content(canvas: Canvas, operation: Trim) -> pyvips.Image:
     A pixel is laid on the background first: what is half transparent differs half as much.
     """
     image, most = canvas.image, canvas.most
+    if operation.matte is not None and image.hasalpha():
+        image = _on(image, inks.rgba(operation.matte))
     if operation.background == "corner":
         x, y = (0, 0) if operation.corner == "top_left" else (canvas.size.width_px - 1, canvas.size.height_px - 1)
         background = list(image.getpoint(x, y))
@@ -52,7 +66,11 @@ def _content(canvas: Canvas, operation: Trim) -> pyvips.Image:
         ink = inks.rgba(operation.background)
         image = inks.coloured(image) if len(set(ink[:3])) > 1 else image
         background = inks.samples(ink, inks.with_room_for(image.crop(0, 0, 1, 1), ink))
+    if operation.median:  # of each frame alone
+        image = canvas._replace(image=image).of_each_frame(lambda frame: frame.median(_MEDIAN_PX)).image.copy_memory()
     threshold = operation.threshold * most / _LEVELS
+    if operation.distance == "euclidean":
+        return _squares(image, background) > threshold * threshold
     colours = image.bands - image.hasalpha()
     is_transparent = len(background) > colours and background[colours] == 0
     alpha = image[colours] if image.hasalpha() else None
@@ -64,6 +82,22 @@ def _content(canvas: Canvas, operation: Trim) -> pyvips.Image:
     if alpha is not None:
         difference, threshold = difference * alpha, threshold * most
     return (difference > threshold).bandor()
+
+
+def _on(image: pyvips.Image, ink: Rgba) -> pyvips.Image:
+    """As imgproxy, whose results have the same size: in whole numbers."""
+    image = inks.with_room_for(image, ink)
+    return image.flatten(
+        background=inks.samples(ink, image)[: image.bands - 1], max_alpha=inks.most(image)
+    ).copy_memory()
+
+
+def _squares(image: pyvips.Image, background: list[float]) -> pyvips.Image:
+    """The square of each pixel's distance, exact."""
+    if len(background) > image.bands:
+        image = image.bandjoin(inks.most(image))
+    difference = image.cast("double") - background
+    return sum((difference * difference).bandsplit())
 
 
 def _marks(counts: pyvips.Image) -> bytes:
