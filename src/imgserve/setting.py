@@ -51,7 +51,8 @@ class Section(msgspec.Struct, frozen=True):
 
 class Secret(msgspec.Struct, frozen=True):
     """A text that is never shown. A setting of this type names a file or a variable that holds it, as ``key_file`` or
-    ``key_env``. ``path``: that file; empty for a variable.
+    ``key_env``; one of type ``tuple[Secret, ...]`` holds several, one a line. ``path`` is that file; empty for a
+    variable.
     """
 
     text: str

@@ -29,7 +29,7 @@ OPERATIONS: Mapping[str, type[Operation]] = {name_of(struct): struct for struct 
 """Each operation's Struct by its name."""
 
 # Their names are taken, so that a client can learn that a later version has them.
-LATER = ("convolve", "curve", "duotone", "equalize", "mask", "noise", "text")
+LATER = ("duotone", "mask", "text")
 _FIELDS = ("load", "operations", "encode", "preset")
 _TAG = "operation"
 _ENCODE_IN_ROWS = "output"
