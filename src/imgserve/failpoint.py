@@ -1,8 +1,8 @@
 """Named points where a test can end the server as a power cut would: exit status 137, nothing flushed, nothing closed.
 Or freeze it there, as a paused virtual machine is.
 
-There is one between any two durable or visible effects of a job. Only ``server/lifecycle.py`` arms them, from a setting
-that exists for tests; otherwise ``reach`` compares and returns.
+There is one between any two durable or visible effects of a job, and between the steps of the cache on its disk. Only
+``server/lifecycle.py`` arms them, from a setting that exists for tests; otherwise ``reach`` compares and returns.
 """
 
 import os
@@ -16,6 +16,8 @@ Name = Literal[
     "intake_answered",
     "claimed", "fetched", "rendered", "final_locked", "final_sent", "file_written", "settled",
     "failed_locked", "failed_sent", "failed_paid", "webhook_sent", "webhook_settled",
+    "cache_created", "cache_half_written", "cache_written", "cache_renamed", "cache_noted",
+    "cache_purge_recorded", "cache_purge_removing", "cache_purge_removed", "cache_evicting", "cache_evicted",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
 

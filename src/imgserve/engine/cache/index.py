@@ -1,0 +1,186 @@
+"""What the cap and the purge of a prefix need to know of each entry, in a small SQLite file beside the entries.
+
+The file may be lost: ``upkeep`` rebuilds it from the entries. No hit asks it. All calls are of one thread, upkeep's;
+``Notes`` alone are written by others.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from imgserve.jobs.sql.database import rows
+from imgserve.jobs.sql.queries import read
+
+FILE_NAME = "index.sqlite"
+_VERSION = 1
+# More is not gathered while the index cannot be written; it is rebuilt instead.
+_MOST_NOTES = 100_000
+# Of pages in memory. A rebuild writes three trees at random places.
+_CACHE_KIB = 16_384
+_LAST_CHARACTER = "\U0010ffff"
+
+SQL = read("imgserve.engine.cache", "index")
+IndexFault = apsw.Error
+# The file is of no use any more. Any other fault, such as a full disk, may pass.
+INDEX_LOST = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """``size`` is what the file takes on the disk. ``used_at`` is a Unix time in seconds.
+
+    ``source`` is None, and ``epoch`` 0, where the header of the file was not read yet.
+    """
+
+    name: bytes
+    size: int
+    used_at: int
+    epoch: int = 0
+    source: str | None = None
+
+
+class Notes:
+    """What happened to entries since the index was written last. Any thread adds to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._notes: dict[bytes, Row | int | None] = {}
+        self.added_bytes = 0
+        self.is_overfull = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._notes
+
+    def stored(self, row: Row) -> None:
+        with self._lock:
+            self._put(row.name, row)
+            self.added_bytes += row.size
+
+    def used(self, name: bytes, now_s: int) -> None:
+        with self._lock:
+            note = self._notes.get(name, now_s)
+            if isinstance(note, int):
+                self._put(name, now_s)
+
+    def removed(self, name: bytes) -> None:
+        with self._lock:
+            self._put(name, None)
+
+    def take(self) -> tuple[dict[bytes, Row | int | None], int]:
+        """All of them, once, and the bytes to be given to ``counted``."""
+        with self._lock:
+            notes, self._notes = self._notes, {}
+            return notes, self.added_bytes
+
+    def counted(self, added_bytes: int) -> None:
+        """The index has them now."""
+        with self._lock:
+            self.added_bytes -= added_bytes
+
+    def _put(self, name: bytes, note: Row | int | None) -> None:
+        if len(self._notes) >= _MOST_NOTES:
+            self._notes.clear()
+            self.is_overfull = True
+        self._notes[name] = note
+
+
+class Index:
+    """Raises IndexFault where the file is damaged, of another version, or cannot be written."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / FILE_NAME
+        self._db = apsw.Connection(str(path))
+        path.chmod(0o600)  # it has URLs, with their passwords
+        # A process that ends loses nothing so, and a power cut the last transactions; no commit waits for the disk.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY",
+                       "wal_autocheckpoint=16384", "journal_size_limit=67108864"):  # fmt: skip
+            self._db.execute(f"PRAGMA {pragma}")
+        version = self._db.execute("PRAGMA user_version").get
+        if version == 0:
+            with self.transaction():
+                self._db.execute(SQL["schema"])
+        elif version != _VERSION:
+            raise apsw.FormatError(f"the index is of version {version}, expected {_VERSION}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
+    def totals(self) -> tuple[int, int, bool]:
+        """Entries, bytes, and whether it was whole when a server closed it."""
+        entries, size, is_whole = self._db.execute(SQL["totals"]).get
+        return entries, size, bool(is_whole)
+
+    def set_whole(self, is_whole: bool) -> None:
+        self._db.execute(SQL["set_whole"], (int(is_whole),))
+
+    def apply(self, notes: dict[bytes, Row | int | None]) -> None:
+        if not notes:
+            return
+        with self.transaction():
+            put = [_values(note) for note in notes.values() if isinstance(note, Row)]
+            self._db.executemany(SQL["put"], put)
+            self._db.executemany(SQL["use"], [(note, name) for name, note in notes.items() if isinstance(note, int)])
+            self._db.executemany(SQL["remove"], [(name,) for name, note in notes.items() if note is None])
+
+    def put(self, found: Sequence[Row], gone: Iterable[bytes]) -> None:
+        self._db.executemany(SQL["put"], [_values(row) for row in found])
+        self._db.executemany(SQL["remove"], [(name,) for name in gone])
+
+    def remove(self, names: Iterable[bytes]) -> None:
+        with self.transaction():
+            self._db.executemany(SQL["remove"], [(name,) for name in names])
+
+    def oldest(self, count: int) -> list[tuple[bytes, int]]:
+        """Name and size of the least recently used."""
+        return rows(self._db, SQL["oldest"], (count,))
+
+    def between(self, names: tuple[bytes, bytes]) -> dict[bytes, int]:
+        """Name and size."""
+        return dict(rows(self._db, SQL["between"], names))
+
+    def unread(self, count: int) -> list[Row]:
+        """Those of which the source is not known."""
+        return [Row(*row) for row in rows(self._db, SQL["unread"], (count,))]
+
+    def of_prefix(self, prefix: str, epoch: int, count: int) -> list[bytes]:
+        """Entries of an epoch before this one whose source begins so."""
+        found = rows(self._db, SQL["of_prefix"], (prefix, prefix + _LAST_CHARACTER, epoch, count))
+        return [name for (name,) in found]
+
+
+def bytes_counted(directory: Path) -> int:
+    """By the index of a cache that a server may be using; 0 where it has none that can be read."""
+    try:
+        index = apsw.Connection(str(directory / FILE_NAME), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.Error:
+        return 0
+    try:
+        return int(index.execute(SQL["totals"]).get[1])
+    except apsw.Error:
+        return 0
+    finally:
+        index.close()
+
+
+def remove_index(directory: Path) -> None:
+    """Delete a closed one. Raises OSError."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (directory / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+
+
+def _values(row: Row) -> tuple[bytes, int, int, int, str | None]:
+    return row.name, row.size, row.used_at, row.epoch, row.source
