@@ -18,6 +18,15 @@ export PKG_CONFIG_LIBDIR :=
 export PKG_CONFIG_PATH :=
 PIP_RUN := --no-cache-dir --require-hashes -r requirements/build.txt -r requirements/run.txt
 
+# Programs of others beside which tests run imgserve, in an environment of their own: they want an older Pillow.
+PEERS := .venv/peers/bin/python -m pip --disable-pip-version-check install --quiet
+.venv/.peers: .venv/.python requirements/build.txt requirements/conformance.txt
+	@echo "installing what imgserve is compared with"
+	@$(PYTHON) -m venv --clear .venv/peers
+	@$(PEERS) --require-hashes -r requirements/build.txt
+	@$(PEERS) --no-build-isolation --require-hashes -r requirements/conformance.txt
+	@touch $@
+
 # Where `make install` puts things; the unit names the first.
 PREFIX := /opt/imgserve
 ETC := /etc/imgserve
@@ -32,7 +41,7 @@ help:
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
 	@echo "make chaos   kills, power cuts, attacks, overload at full size (an hour); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
-	@echo "make conformance a thousand generated requests for each call of the API, against its description; kept in docs/conformance/"
+	@echo "make conformance a thousand generated requests for each call of the API, against its description, and programs of others; kept in docs/conformance/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
 setup: .venv/.run
@@ -94,7 +103,7 @@ run: .venv/.run
 demo: .venv/.demo
 	@$(BIN)/python -m examples.demo
 
-# Tests that find one of these or libturbojpeg missing skip themselves, and say so.
+# Tests that find one of these, libturbojpeg or libmagic missing skip themselves, and say so.
 TEST_PROGRAMS := strace gdb logrotate vsftpd faketime nginx haproxy pgbouncer
 # The servers among them run for a test only, so nothing starts them now (apt asks policy-rc.d) or at the next boot.
 POLICY := /usr/sbin/policy-rc.d
@@ -105,6 +114,7 @@ system-packages: .venv/.run
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libturbojpeg.so.0")' 2>/dev/null || missing="$$missing libturbojpeg0"; \
+	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libmagic.so.1")' 2>/dev/null || missing="$$missing libmagic1"; \
 	[ -z "$$missing" ] \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && { \
 	[ -e $(POLICY) ] || { trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod 755 $(POLICY); }; \
@@ -112,7 +122,7 @@ system-packages: .venv/.run
 	&& { for new in $$missing; do systemctl --quiet disable $$new 2>/dev/null; done; true; }; }; } \
 	|| echo "tests that need$$missing will be skipped; to run them all: apt-get install$$missing" >&2
 
-test: .venv/.test system-packages
+test: .venv/.test .venv/.peers system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 # One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
@@ -139,11 +149,18 @@ $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt
 chaos:
 	@$(MAKE) --no-print-directory --keep-going --jobs 1 $(CHAOS_TARGETS)
 
-# What the tests do with a few requests, with a thousand for each call; and the queue's contract through PgBouncer.
-CONFORMANCE := openapi pooled
+# What the tests do with a few requests, with a thousand for each call; the queue's contract through PgBouncer; and the
+# dialects of GET, judged by programs of others.
+CONFORMANCE := openapi pooled iiif viewer thumbor
 CONFORMANCE_TARGETS := $(CONFORMANCE:%=conformance-%)
-conformance-openapi: TESTS = tests/conformance
+conformance-openapi: TESTS = $(addprefix tests/conformance/test_,openapi.py webhooks.py buckets.py quickstart.py)
 conformance-pooled: TESTS = tests/contract/queue -k pooled
+conformance-iiif: TESTS = tests/conformance/test_iiif.py
+conformance-thumbor: TESTS = tests/conformance/test_thumbor.py
+conformance-viewer: TESTS = tests/conformance/test_viewer.py
+# Of all: system-packages runs once, for the first of them.
+$(CONFORMANCE_TARGETS): TEST_PROGRAMS += chromium
+$(CONFORMANCE_TARGETS): .venv/.peers
 $(CONFORMANCE_TARGETS): OUT = docs/conformance/$(@:conformance-%=%).txt
 
 conformance:
@@ -181,7 +198,7 @@ LOCK := .venv/bin/pip-compile --quiet --generate-hashes --strip-extras --no-head
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe
 lock: .venv/.test
 	@$(PIP) pip-tools
-	cd requirements && for name in build run demo test; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
+	cd requirements && for name in build run demo test conformance; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
 	@$(NPM) --prefix requirements/npm --package-lock-only --omit-lockfile-registry-resolved install
 
 clean:

@@ -47,6 +47,15 @@ class Connection(asyncio.Protocol):
         self._transport.writelines((head.encode(), body))
         return await self._waiting
 
+    async def get(self, target: str) -> Reply:
+        """Raises HungUp."""
+        assert self._transport is not None
+        if self._transport.is_closing():
+            raise HungUp
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(f"GET {target} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        return await self._waiting
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()

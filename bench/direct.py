@@ -1,6 +1,6 @@
 """The same picture without a server: what the benches compare with. Started by ``jobs`` as processes of their own.
 
-    python -m bench.direct bare PICTURE SECONDS            libvips alone: thumbnail_buffer, jpegsave_buffer
+    python -m bench.direct bare PICTURE SECONDS [BOX]      libvips alone: thumbnail_buffer, jpegsave_buffer
     python -m bench.direct engine PICTURE SECONDS WORKERS  imgserve's pool and workers, nothing around them
 
 Each warms up, says ``ready``, waits for a line on stdin, works for so many seconds and prints one JSON line.
@@ -41,15 +41,21 @@ class Done(NamedTuple):
     children_cpu_ms: float
 
 
-def bare(picture: bytes, seconds: float) -> Done:
-    """One process, one libvips thread, no cache: decode while shrinking, crop, encode at quality 80."""
+def bare(picture: bytes, seconds: float, box_px: int = 0) -> Done:
+    """One process, one libvips thread, no cache: decode while shrinking, crop, encode at quality 80.
+
+    ``box_px``: fit the picture into a square of this side, instead of the crop.
+    """
     import pyvips
 
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(1)
 
     def render() -> None:
-        image = pyvips.Image.thumbnail_buffer(picture, RESULT_WIDTH_PX, height=RESULT_HEIGHT_PX, crop="centre")
+        if box_px:
+            image = pyvips.Image.thumbnail_buffer(picture, box_px, height=box_px)
+        else:
+            image = pyvips.Image.thumbnail_buffer(picture, RESULT_WIDTH_PX, height=RESULT_HEIGHT_PX, crop="centre")
         image.jpegsave_buffer(Q=80)
 
     for _ in range(_WARM_UP):
@@ -104,8 +110,8 @@ def _done(pictures: int, started: float, before: processes.Cpu) -> Done:
 
 def main(arguments: list[str]) -> None:
     picture, seconds = Path(arguments[1]).read_bytes(), float(arguments[2])
-    is_bare = arguments[0] == "bare"
-    done = bare(picture, seconds) if is_bare else uvloop.run(engine(picture, seconds, int(arguments[3])))
+    is_bare, rest = arguments[0] == "bare", [int(argument) for argument in arguments[3:]]
+    done = bare(picture, seconds, *rest) if is_bare else uvloop.run(engine(picture, seconds, rest[0]))
     sys.stdout.write(json.dumps(done) + "\n")
 
 

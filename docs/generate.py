@@ -14,6 +14,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -27,6 +28,11 @@ from imgserve.errors import ImgserveError
 from imgserve.jobs.faults import ENDS
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.classic.recipe import AFTER, BEFORE, PARTS
+from imgserve.request.dialects.iiif.support import SUPPORT as IIIF
+from imgserve.request.dialects.imgproxy.support import SUPPORT as IMGPROXY
+from imgserve.request.dialects.support import Row
+from imgserve.request.dialects.thumbor.support import IMAGOR
+from imgserve.request.dialects.thumbor.support import SUPPORT as THUMBOR
 from imgserve.request.encode import BIT_DEPTHS, FORMATS_WITH, Encode, Format
 from imgserve.request.faults import MEANING as MEANING_OF_FAULT
 from imgserve.request.faults import Code
@@ -57,7 +63,7 @@ JOB: dict[str, type[msgspec.Struct]] = {
 }
 PLACE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-TOOLS = ("submit", "jobs", "queue", "render", "completion")
+TOOLS = ("submit", "jobs", "cache", "queue", "render", "sign", "import-config", "completion")
 
 
 def codes() -> Iterator[str]:
@@ -381,6 +387,15 @@ def renamed_in_0_6_0() -> Iterator[str]:
         yield f"| {row.kind} | `{row.old}` | `{row.new}` | {row.note} |"
 
 
+def support_of(rows: tuple[Row, ...]) -> Iterator[str]:
+    """What a dialect offers, with a part of a path as an example."""
+    yield "| option | status | note | example |"
+    yield "|---|---|---|---|"
+    for row in rows:
+        example = f"`/{escaped(row.example)}`" if row.example else ""
+        yield f"| {escaped(row.option)} | {row.status} | {escaped(row.note)} | {example} |"
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "codes": codes,
     "operation_pages": operation_pages,
@@ -398,6 +413,10 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "states": all_states,
     "tools": tools,
     "renamed_in_0_6_0": renamed_in_0_6_0,
+    "imgproxy": partial(support_of, IMGPROXY),
+    "thumbor": partial(support_of, THUMBOR),
+    "imagor": partial(support_of, IMAGOR),
+    "iiif": partial(support_of, IIIF),
 }
 
 

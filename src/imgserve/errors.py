@@ -5,6 +5,11 @@
     ├─ request/faults.py       RequestInvalid
     ├─ request/geometry.py     SourceTooSmall, NothingLeft, NotSvg
     ├─ request/native.py       PresetsOnly
+    ├─ request/dialects/       UrlRefused
+    ├─ request/dialects/imgproxy/refused.py  ImgproxyRefused, InvalidUrl, Forbidden, OptionForbidden, FormatUnsupported,
+    │                          PictureRefused
+    ├─ request/dialects/iiif/  BadRequest, Unsigned, NotFound, NotOffered
+    ├─ request/dialects/thumbor/refused.py  BadUrl, NotSigned, UrlExpired, FormatUnknown, SizeTooLarge
     ├─ imaging/faults.py       SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied,
     │                          NoWorker, RenderFailed, MaxBytesUnreachable, PageUnreadable
     ├─ imaging/pool.py         PoolCannotStart
@@ -24,6 +29,7 @@
     ├─ engine/admission.py     IntakeFull, IntakeQuotaFull
     ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull
     ├─ engine/uploads.py       UploadQuotaFull, UploadsFull
+    ├─ engine/cache/           PurgeFailed
     ├─ settings/load.py        SettingsInvalid
     ├─ server/lifecycle.py     CannotStart
     ├─ server/pidfile.py       AlreadyRunning
@@ -36,9 +42,9 @@
     ├─ api/v1/form.py          JobPartNotFirst
     ├─ api/http/body.py        BodyTooLarge, BodyTooSlow, BodyCutOff
     ├─ api/http/parts.py       BodyInvalid
-    ├─ client/errors.py        ApiError, Unreachable, AnswerInvalid, StillRunning, SignatureInvalid
+    ├─ client/errors.py        ApiError, Unreachable, AnswerInvalid, StillRunning, SignatureInvalid, OptionInvalid
     ├─ cli/control.py          NoServer, NotAllowed, Silent, Refused
-    ├─ cli/                    NotEnded, RunByAnother, SecretUnusable
+    ├─ cli/                    NotEnded, RunByAnother, SecretUnusable, UrlNotMade, NotImported
     ├─ api/keyfile.py          KeyFileInvalid
     ├─ api/http/listener.py    CannotListen
     ├─ api/http/tls.py         CertificateInvalid

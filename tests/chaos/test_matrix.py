@@ -73,7 +73,7 @@ def reason_against(case: Case) -> str:
 PLACES: tuple[Kind, ...] = (*KINDS, "s3")
 # A message concerns no destination, and these jobs bring no picture: tests/service/test_webhooks.py and
 # tests/service/test_uploads.py have their points.
-POINTS = [point for point in failpoint.NAMES if not point.startswith(("webhook_", "upload_"))]
+POINTS = [point for point in failpoint.NAMES if not point.startswith(("webhook_", "upload_", "cache_"))]
 EVERY = [Case(*parts) for parts in itertools.product(POINTS, PLACES, SCENARIOS)]
 CASES = [case for case in EVERY if not reason_against(case)]
 

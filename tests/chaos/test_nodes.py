@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 
 # Messages and uploads have their own tests. A runner's end after the settlement leaves nothing to take over.
-POINTS = [point for point in failpoint.NAMES if not point.startswith(("webhook_", "upload_"))]
+POINTS = [point for point in failpoint.NAMES if not point.startswith(("webhook_", "upload_", "cache_"))]
 EVERY = [
     Case(point, kind)
     for point, kind in itertools.product(POINTS, (*KINDS, "s3"))

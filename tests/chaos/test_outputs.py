@@ -57,7 +57,7 @@ class Case(NamedTuple):
 
 # A message concerns no output, and these jobs bring no picture: tests/service/test_webhooks.py and
 # tests/service/test_uploads.py have their points.
-POINTS = [point for point in failpoint.NAMES if not point.startswith(("webhook_", "upload_"))]
+POINTS = [point for point in failpoint.NAMES if not point.startswith(("webhook_", "upload_", "cache_"))]
 CASES = [case for case in itertools.starmap(Case, itertools.product(POINTS, STATES, COUNTS)) if case.is_reached]
 
 

@@ -21,6 +21,7 @@ from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
+from imgserve.request.operations.convolve import Convolve
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.sharpen import Sharpen
@@ -39,6 +40,7 @@ from tests.support.twin import Twin
 BOMBS = RASTER | SVG
 DEAR: dict[str, tuple[Operation, ...]] = {
     "blurs": (Blur(sigma=250),) * (MAX_OPERATIONS - 1),
+    "masks": (Convolve(mask=((1.0,) * 31,) * 31),) * (MAX_OPERATIONS - 1),
     "sharpens": (Sharpen(sigma=10),) * (MAX_OPERATIONS - 1),
 }
 LATEST = [name for name, (stop, _) in BOMBS.items() if stop == "deadline"]

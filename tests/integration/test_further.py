@@ -2,10 +2,12 @@
 
 import asyncio
 import io
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,19 +130,19 @@ async def test_a_url_never_reaches_a_worker(made: Plant) -> None:
     secret = ImageRef(url="http://user:s3cret@a.test/logo.png")
     recipe = Recipe((Composite(secret), Composite(LOGO), Composite(secret)))
     request = messages.RenderRequest(Rendering(recipe.without_urls(), Size(1, 1), "png"), Limits())
-    assert b"a.test" not in wire.packet(request)
+    assert b"a.test" not in msgspec.msgpack.encode(request)
     assert "s3cret" not in repr(recipe)
     assert list(recipe.further) == [secret, LOGO]
     assert list(recipe.without_urls().further) == [ImageRef(name="0"), ImageRef(name="1")]
     sent: list[bytes] = []
-    renderer, usual = Renderer(made.transfers, made.pool), wire.packet
+    renderer, usual = Renderer(made.transfers, made.pool), wire.send_request
 
-    def packet(message: messages.Request | messages.Reply) -> bytes:
-        sent.append(usual(message))
-        return sent[-1]
+    def send(connection: socket.socket, request: messages.Request, descriptors: list[int]) -> bool:
+        sent.append(msgspec.msgpack.encode(request))
+        return usual(connection, request, descriptors)
 
     with pytest.MonkeyPatch.context() as patch, Blob.of(BASE) as source, Blob.of(b"nothing") as logo:
-        patch.setattr(wire, "packet", packet)
+        patch.setattr(wire, "send_request", send)
         with pytest.raises(SourceUnreadable) as caught:
             await renderer.rendition(source, INFO, rendering(Composite(secret)), [logo], is_alone=False)
     assert caught.value.path == ("operations", 0, "image")

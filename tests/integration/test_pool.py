@@ -28,9 +28,11 @@ from imgserve.imaging.worker.formats import turbojpeg
 from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
+from imgserve.request.operations.convolve import Convolve
 from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.operations.redact import MOST_REGIONS, Redact, Region
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Recipe
+from imgserve.request.recipe import MAX_OPERATIONS, Recipe
 from imgserve.request.rendering import Rendering
 from tests.chaos.gauges import Spent
 from tests.support import pictures
@@ -108,6 +110,17 @@ async def test_probe_draw_and_render(pool: Pool) -> None:
         assert source.read() == PHOTO, "a worker may not change its source"
     drawing = await draw_bytes(pool, Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
     assert Image.open(io.BytesIO(drawing)).size == (300, 200)
+
+
+async def test_a_recipe_that_is_longer_than_a_packet(pool: Pool) -> None:
+    """The longest that a job may ask for: each of its operations is a list of numbers. It leaves the worker alone."""
+    pids = pool.worker_pids
+    regions = tuple(Region("12.3456%", 1000 + top, "12.3456%", 1000) for top in range(MOST_REGIONS))
+    for operation in (Redact(regions, mode="color"), Convolve(((0.1,) * 31,) * 31)):
+        recipe = Recipe((Resize(2, 2), *[operation] * (MAX_OPERATIONS - 1)), Encode("png"))
+        data = await render_bytes(pool, PHOTO, Rendering(recipe, Size(2, 2), "png"))
+        assert Image.open(io.BytesIO(data)).size == (2, 2)
+    assert pool.worker_pids == pids
 
 
 async def test_a_growing_source_is_probed_again(pool: Pool) -> None:

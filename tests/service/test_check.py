@@ -86,6 +86,19 @@ def test_settings_that_cannot_be_used_are_one_finding(tmp_path: Path) -> None:
     assert told.findings["jpeg"][0] == "ok", "the rest was looked at all the same"
 
 
+def test_mounts_have_rows_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "imgserve.toml"
+    file.write_text(
+        'cache_bytes = 1000000\nsource_cache_bytes = 0\n[get.thumbor]\npath = "/t"\nkey_env = "SIGN"\n'
+        '[get.iiif]\npath = "/i"\nallow_unsigned = true\nsources = ["a.test"]\n'
+    )
+    told = check("--json", "--config", str(file), "--data-dir", str(tmp_path / "data"), SIGN="a-key")
+    assert told.findings["get.thumbor"] == ("ok", "/t, signed, any source")
+    assert told.findings["get.iiif"][0] == "warning"
+    assert told.findings["cache_dir"][0] == "ok"
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_machine_without_fonts_and_libturbojpeg(tmp_path: Path) -> None:
     hidden = "for place in /usr/share/fonts /etc/fonts; do mount -t tmpfs none $place; done; "
     hidden += "find -L /lib /usr/lib -name 'libturbojpeg.so.0*' -exec mount --bind /dev/null {} \\; ; exec \"$@\""

@@ -24,8 +24,12 @@ from tests.unit.client.test_webhooks import SECRET, body_of, headers_of
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
 SHOWN = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# In test_commands.py; in test_nodes.py, test_queue_command.py and tests/unit/test_cluster.py.
-RUN_ELSEWHERE = {"operators.md", "scale-out.md"}
+# In test_commands.py; in test_nodes.py, test_queue_command.py and tests/unit/test_cluster.py; in test_moving.py; in
+# test_get_howto.py.
+RUN_ELSEWHERE = {
+    "operators.md", "scale-out.md", "move-from-imgproxy.md", "move-from-thumbor.md", "get-on-the-fly.md",
+    "behind-a-cdn.md", "deep-zoom.md",
+}  # fmt: skip
 
 
 class Here(NamedTuple):
@@ -186,7 +190,7 @@ def test_tls_and_cors(here: Here) -> None:
 
 
 def test_the_client(here: Here) -> None:
-    sizes, preview, once, steering, watched, at_once, receiver, with_asyncio = programs_in(
+    sizes, preview, once, steering, watched, at_once, receiver, with_asyncio, urls, flask = programs_in(
         (HOWTO.parent / "client.md").read_text()
     )
     assert here.print_of(sizes).splitlines() == [
@@ -201,6 +205,12 @@ def test_the_client(here: Here) -> None:
     media_type, facts = here.print_of(at_once).splitlines()
     assert (media_type, facts.rpartition(" ")[0]) == ("image/webp", "jpeg 640 480")
     assert here.print_of(with_asyncio) == "succeeded\n"
+    one, several, thumbor = here.print_of(urls).splitlines()
+    assert one.startswith("https://images.example.com/")
+    assert re.findall(r"height:(\d+)/\w+ (\d+)w", several) == [("213", "320"), ("427", "640"), ("853", "1280")]
+    assert thumbor.endswith("/300x200/smart/filters:quality(70)/https://shop.example.com/photo.jpg")
+    render = "\nprint(app.jinja_env.from_string('{{ photo | imgserve_url(width=3) }}').render(photo='a.jpg'))"
+    assert here.print_of(flask + render).endswith("/3x0/a.jpg\n")
     body = body_of(type="job.succeeded")
     call = f"\nprint(receive({body!r}, {headers_of(body)!r}, {SECRET!r}), receive(b'', {{}}, {SECRET!r}))"
     assert here.print_of(receiver + call) == "4711 [None]\n204 401\n"

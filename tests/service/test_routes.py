@@ -214,7 +214,7 @@ def test_the_values_of_the_table() -> None:
     assert {row.path.split("/")[2] for row in rows.values() if row.right == "local"} == {"refusals"}
     bodies = {route: row.body for route, row in rows.items() if row.body is not None}
     uploads = dict.fromkeys((("POST", "/v1/render"), ("POST", "/v1/info")), upload_limits(Limits(), TransferConfig()))
-    jobs = (("POST", "/"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/{job_id}/retry"))
+    jobs = (("POST", "/"), ("POST", "/v1/jobs"), ("POST", "/v1/jobs/{job_id}/retry"), ("POST", "/v1/cache/purge"))
     assert bodies == dict.fromkeys(jobs, Body(1_000_000, 10.0)) | uploads
     assert uploads["POST", "/v1/render"] == Body(51_065_536, 10.0, 10_240, 300.0)
     assert {path for (_, path), row in rows.items() if row.headers == STREAM} == STREAMS

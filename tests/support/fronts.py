@@ -27,13 +27,16 @@ http {{
     fastcgi_temp_path {work}/fastcgi;
     uwsgi_temp_path {work}/uwsgi;
     scgi_temp_path {work}/scgi;
+    {site}
+}}
+"""
+SITE = """
     server {{
         listen 127.0.0.1:{port};
         location / {{
             proxy_pass http://127.0.0.1:{server};
         }}
     }}
-}}
 """
 HAPROXY = """
 defaults
@@ -48,9 +51,12 @@ listen front
 
 
 class Front:
-    """Listens on ``port`` of loopback and passes on to the server at ``server``. Without its program: a skip."""
+    """Listens on ``port`` of loopback and passes on to the server at ``server``. Without its program: a skip.
 
-    def __init__(self, name: Name, server: int, work: Path) -> None:
+    ``site``: of nginx, what stands in its block http, with PORT for the port.
+    """
+
+    def __init__(self, name: Name, server: int, work: Path, site: str = "") -> None:
         program = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
         if program is None:
             pytest.skip(f"{name} is not installed; to run this: apt-get install {name}")
@@ -58,7 +64,8 @@ class Front:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         text = NGINX if name == "nginx" else HAPROXY
-        (work / "conf").write_text(text.format(work=work, port=self.port, server=server))
+        site = site.replace("PORT", str(self.port)) or SITE.format(port=self.port, server=server)
+        (work / "conf").write_text(text.format(work=work, port=self.port, server=server, site=site))
         flags = ["-c", str(work / "conf"), "-p", str(work)] if name == "nginx" else ["-db", "-f", str(work / "conf")]
         self._command = [program, *flags]
         self._output = work / "output"

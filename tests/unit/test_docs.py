@@ -186,13 +186,14 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = (ROOT / "docs/decisions.md").read_text()
     run = [re.match(r"[\w\-]+", line) for line in project["dependencies"]]
-    test = [re.match(r"[\w\-]+", line) for line in (ROOT / "requirements/test.in").read_text().splitlines()]
+    lists = [(ROOT / "requirements" / name).read_text() for name in ("test.in", "conformance.in")]
+    test = [re.match(r"[\w\-]+", line) for text_ in lists for line in text_.splitlines()]
     for match in run + test:
         if match is not None and not match[0].startswith("-"):
             assert f"`{match[0]}" in text, match[0]
 
 
-@pytest.mark.parametrize("name", ["build", "run", "demo", "test"])
+@pytest.mark.parametrize("name", ["build", "run", "demo", "test", "conformance"])
 def test_requirements_are_pinned_by_hash(name: str) -> None:
     text = (ROOT / f"requirements/{name}.txt").read_text()
     assert "://" not in text

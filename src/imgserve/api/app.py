@@ -11,10 +11,11 @@ from imgserve.api import problems
 from imgserve.api.auth import Identify, operator
 from imgserve.api.classic import Classic
 from imgserve.api.config import Config
-from imgserve.api.entrance import Entrance
+from imgserve.api.entrance import NO_MOUNTS, Entrance
 from imgserve.api.http.asgi import App, Receive, Scope, Send, answer
 from imgserve.api.http.body import Body
 from imgserve.api.http.headers import page
+from imgserve.api.mounts import Mounts
 from imgserve.api.refusals import Refusals
 from imgserve.api.routes import Routes, table
 from imgserve.errors import ImgserveError
@@ -32,6 +33,7 @@ def for_clients(
     classic: Classic,
     refusals: Refusals,
     apps: Apps,
+    mounts: Mounts = NO_MOUNTS,
 ) -> App:
     routes = Routes(row for row in table(config, upload) if row.right != "local")
     app = _application({("POST", "/"): classic, ("GET", "/"): _index(), **apps})
@@ -44,7 +46,7 @@ def for_clients(
         refusals.note(scope, error.code, error.sentence())
         await problems.answer(error, scope, send)
 
-    return Entrance(routes, identify, app, deny, config.origins())
+    return Entrance(routes, identify, app, deny, config.origins(), mounts)
 
 
 def for_probes(config: Config, identify: Identify, apps: Apps) -> App:

@@ -2,7 +2,7 @@
 
 In: ASGI from ``http/connection``. Every answer has the row's headers, and X-Request-Id. The principal is identified
 before a handler is called, and before a path is answered with 404. A handler reads ``scope["route"]``,
-``scope["principal"]`` and ``scope["request_id"]``.
+``scope["principal"]`` and ``scope["request_id"]``; that of a mount reads ``scope["cors"]``, headers of its answer.
 """
 
 import re
@@ -13,6 +13,7 @@ from imgserve.api.auth import Identify
 from imgserve.api.http import cors
 from imgserve.api.http.asgi import NO_CONTENT, App, Receive, Scope, Send, adding, answer, new_request_id
 from imgserve.api.http.lingering import Lingering, has_body
+from imgserve.api.mounts import Mounts
 from imgserve.api.problems import MethodNotAllowed, NoSuchPage
 from imgserve.api.protected import NotAuthorised
 from imgserve.api.routes import ELSEWHERE, Route, Routes
@@ -22,15 +23,26 @@ from imgserve.telemetry import logs
 # A client's own id is kept if it is such a token: it stands in the log.
 _REQUEST_ID = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 
+NO_MOUNTS = Mounts()
+
 Deny = Callable[[ImgserveError, Scope, Send], Awaitable[None]]
 
 
 class Entrance:
-    """``app`` has the handlers of all ``routes``; ``deny`` answers a request without a valid principal."""
+    """``app`` has the handlers of all ``routes``; ``deny`` answers a request without a valid principal. ``mounts`` have
+    the paths that are no routes.
+    """
 
     def __init__(
-        self, routes: Routes, identify: Identify, app: App, deny: Deny, origins: frozenset[str] = frozenset()
+        self,
+        routes: Routes,
+        identify: Identify,
+        app: App,
+        deny: Deny,
+        origins: frozenset[str] = frozenset(),
+        mounts: Mounts = NO_MOUNTS,
     ) -> None:
+        self._mounts = mounts
         self._routes = routes
         self._identify = identify
         self._app = app
@@ -41,12 +53,15 @@ class Entrance:
         if scope["type"] != "http":
             return
         rows = self._routes.at(scope["path"])
+        mounted = None if rows else self._mounts.at(scope)
         # The right of a path's first row also guards the answer that a method is not allowed.
-        route = rows.get(scope["method"]) or next(iter(rows.values()), ELSEWHERE)
+        usual = next(iter(rows.values()), ELSEWHERE) if mounted is None else mounted.route
+        route = rows.get(scope["method"]) or usual
         if has_body(scope):
             lingering = Lingering(receive, send)
             receive, send = lingering.receive, lingering.send
         lines, is_preflight = cors.lines(scope, self._origins if route.has_cors else frozenset())
+        scope["cors"] = lines
         request_id = _request_id(scope)
         scope["request_id"] = request_id.decode()
         logs.request.set(scope["request_id"])
@@ -54,6 +69,8 @@ class Entrance:
         try:
             if is_preflight:  # it never carries a key, and nothing is done for it
                 await answer(send, 200, ())
+            elif mounted is not None:  # its right is its own: a signature, or a list of sources
+                await mounted.app(scope, receive, send)
             else:
                 await self._pass(scope, receive, send, rows, route)
         except Exception as error:  # noqa: BLE001 - the boundary: the answer to a bug of ours has the headers too

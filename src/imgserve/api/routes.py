@@ -61,6 +61,8 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("GET", "/v1/jobs/{job_id}/webhooks", "key", None, STRICT, has_cors=True, is_operators=True),
         Route("POST", "/v1/jobs/{job_id}/webhooks/replay", "key", None, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/v1/events", "key", None, STREAM, has_cors=True, is_operators=True),
+        Route("GET", "/v1/cache", "key", None, STRICT, has_cors=True, is_operators=True),
+        Route("POST", "/v1/cache/purge", "key", job, STRICT, has_cors=True, is_operators=True),
         Route("GET", "/v1/refusals", "local", None, STRICT),
     )
 

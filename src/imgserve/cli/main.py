@@ -118,9 +118,12 @@ COMMANDS = {
 TOOLS = {
     "submit": "post jobs to the running server",
     "jobs": "list, show, retry or cancel jobs",
+    "cache": "purge cached pictures, or show what the cache holds",
     "webhooks": "receive webhooks on a developer's machine",
     "queue": "maintain the queue file of a stopped server",
     "render": "render one picture, without a server",
+    "sign": "print signed URLs of pictures for imgproxy's or thumbor's grammar",
+    "import-config": "turn settings of imgproxy or thumbor into settings of imgserve",
     "completion": "print a completion script for the shell",
 }
 
@@ -139,7 +142,7 @@ def whole(wanted: str | None = None) -> Parser:
 
 def _add_options(name: str, parser: argparse.ArgumentParser) -> None:
     if name in TOOLS:
-        importlib.import_module(f"imgserve.cli.{name}").add(parser)
+        importlib.import_module(f"imgserve.cli.{name.replace('-', '_')}").add(parser)
         return
     load.add_flags(parser, COMMANDS[name].settings)
     if name == "start":

@@ -36,7 +36,7 @@ def asks(parser: argparse.ArgumentParser, run: Run) -> None:
             complain(error.sentence())
             return NO_SERVER
 
-    parser.add_argument("--json", action="store_true", help="print one JSON object a job")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     add_place(parser)
     parser.set_defaults(run=asking)
 

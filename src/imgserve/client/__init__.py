@@ -17,8 +17,9 @@ from imgserve.client.answers import (
     WebhookTry,
 )
 from imgserve.client.content import Upload
-from imgserve.client.errors import AnswerInvalid, ApiError, SignatureInvalid, StillRunning, Unreachable
+from imgserve.client.errors import AnswerInvalid, ApiError, OptionInvalid, SignatureInvalid, StillRunning, Unreachable
 from imgserve.client.sync import Client, Submitted
+from imgserve.client.urls import ImgproxyUrls, ThumborUrls
 from imgserve.client.webhooks import verify_webhook
 from imgserve.errors import ImgserveError
 from imgserve.request.encode import Encode
@@ -30,7 +31,10 @@ from imgserve.request.native_webhook import WebhookBody as Webhook
 from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.contrast import Contrast
+from imgserve.request.operations.convolve import Convolve
 from imgserve.request.operations.crop import Crop
+from imgserve.request.operations.curve import Curve
+from imgserve.request.operations.equalize import Equalize
 from imgserve.request.operations.extend import Extend
 from imgserve.request.operations.flatten import Flatten
 from imgserve.request.operations.flip import Flip
@@ -40,6 +44,7 @@ from imgserve.request.operations.grayscale import Grayscale
 from imgserve.request.operations.linear import Linear
 from imgserve.request.operations.modulate import Modulate
 from imgserve.request.operations.negate import Negate
+from imgserve.request.operations.noise import Noise
 from imgserve.request.operations.normalize import Normalize
 from imgserve.request.operations.pixelate import Pixelate
 from imgserve.request.operations.rasterize import Rasterize
@@ -47,6 +52,7 @@ from imgserve.request.operations.redact import Redact
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.rotate import Rotate
 from imgserve.request.operations.round import Round
+from imgserve.request.operations.saturate import Saturate
 from imgserve.request.operations.sharpen import Sharpen
 from imgserve.request.operations.threshold import Threshold
 from imgserve.request.operations.tint import Tint
@@ -54,11 +60,12 @@ from imgserve.request.operations.trim import Trim
 from imgserve.request.recipe import LoadOptions as Load
 
 __all__ = [
-    "AnswerInvalid", "ApiError", "AsyncClient", "AsyncSubmitted", "Blur", "Client", "Composite", "Contrast", "Crop",
-    "Destination", "Encode", "Event", "Extend", "Facts", "Flatten", "Flip", "Flop", "Gamma", "Grayscale",
-    "ImgserveError", "Job", "JobError", "JobOutput", "JobSource", "JobWarning", "JobWebhook", "Linear", "Load",
-    "Modulate", "Negate", "Normalize", "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact",
-    "Resize", "Rotate", "Round", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold",
+    "AnswerInvalid", "ApiError", "AsyncClient", "AsyncSubmitted", "Blur", "Client", "Composite", "Contrast",
+    "Convolve", "Crop", "Curve", "Destination", "Encode", "Equalize", "Event", "Extend", "Facts", "Flatten", "Flip",
+    "Flop", "Gamma", "Grayscale", "ImgproxyUrls", "ImgserveError", "Job", "JobError", "JobOutput", "JobSource",
+    "JobWarning", "JobWebhook", "Linear", "Load", "Modulate", "Negate", "Noise", "Normalize", "OptionInvalid",
+    "Output", "Picture", "Pixelate", "Placeholder", "Preview", "Rasterize", "Redact", "Resize", "Rotate", "Round",
+    "Saturate", "Sharpen", "SignatureInvalid", "Source", "StillRunning", "Submitted", "Threshold", "ThumborUrls",
     "TimelineEntry", "Tint", "Trim", "Unreachable", "Upload", "Webhook", "WebhookDelivery", "WebhookTry",
     "verify_webhook",
 ]  # fmt: skip

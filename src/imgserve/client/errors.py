@@ -52,6 +52,10 @@ class SignatureInvalid(ImgserveError):
     """A webhook without a valid signature: it is not from the server, or not from the last five minutes."""
 
 
+class OptionInvalid(ImgserveError, ValueError):
+    """An option, a key or a source that no URL of a picture can be made of."""
+
+
 def api_error(status: int, body: bytes, retry_after: str) -> ApiError:
     """``retry_after``: the header's text; empty for none."""
     after_s = float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else None

@@ -1,5 +1,6 @@
 """The settings of what happens to a job. Read by ``settings``."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -133,6 +134,46 @@ class PlaceholderConfig(msgspec.Struct, frozen=True):
     # fmt: on
 
 
+# Caches leave this many times min_free_disk_bytes to jobs, below which `imgserve check` calls the disk nearly full.
+FLOORS_SPARED = 4
+
+
+class CacheConfig(msgspec.Struct, frozen=True):
+    """The cache of pictures for GETs, and that of their sources. A size of 0 turns its part off.
+
+    The times are for this server's own cache; what browsers and CDNs are told is a setting of each mount, since it
+    cannot be taken back.
+    """
+
+    # fmt: off
+    directory: Annotated[Text, Setting(
+        "directory of cached pictures and sources; created if missing, mode 0700; for one server at a time",
+        name="cache_dir", metavar="DIR", default="`cache` in the data directory")] = ""
+    max_bytes: Annotated[Amount, Setting(
+        "disk for cached pictures, with what the file system adds; the least recently used go first", "bytes",
+        name="cache_bytes")] = 10_000_000_000
+    memory_bytes: Annotated[Amount, Setting(
+        "memory for cached pictures, in front of the disk", "bytes", name="cache_memory_bytes")] = 64_000_000
+    source_bytes: Annotated[Amount, Setting(
+        "disk for cached sources, so that further sizes of a picture need no download", "bytes",
+        name="source_cache_bytes")] = 2_000_000_000
+    fresh_s: Annotated[Pause, Setting(
+        "time that a cached picture is used without asking its source whether it has changed", "seconds",
+        name="cache_fresh_s")] = 3600.0
+    stale_while_revalidate_s: Annotated[Pause, Setting(
+        "time after that in which the cached picture is still sent while its source is asked", "seconds",
+        name="stale_while_revalidate_s")] = 86400.0
+    stale_if_error_s: Annotated[Pause, Setting(
+        "time after that in which the cached picture is sent if its source cannot be asked", "seconds",
+        name="stale_if_error_s")] = 86400.0
+    negative_s: Annotated[Pause, Setting(
+        "time that a missing or unusable source is not asked again", "seconds", name="cache_negative_s")] = 10.0
+    # fmt: on
+
+    def place(self, data_dir: Path) -> Path:
+        return Path(self.directory) if self.directory else data_dir / "cache"
+
+
 class PictureConfig(msgspec.Struct, frozen=True):
     """A picture that recipes may name. ``origin``: its place in the settings, for faults."""
 
@@ -168,3 +209,48 @@ class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __repr__(self) -> str:
         return "WebhookConfig()"
+
+
+class MountConfig(msgspec.Struct, frozen=True):
+    """A dialect's place among the URLs of the server, and whose pictures it shows. ``path`` empty: it is off.
+
+    ``sources`` are beginnings of URLs, compared by scheme, host, port and path segments; ``names`` stand before a colon
+    in a source's name, in place of such a beginning.
+    """
+
+    # fmt: off
+    path: Annotated[str, Setting(
+        "beginning of its URLs, such as `/` or `/images`; without one the dialect is off")] = ""
+    sources: Annotated[Texts, Setting(
+        "beginnings of the URLs that may be shown", default="all, if every URL is signed")] = ()
+    public_url: Annotated[str, Setting(
+        "of the mount, in answers that name their own URL", default="as the client called it")] = ""
+    base_url: Annotated[str, Setting("stands before a source's name that is no URL")] = ""
+    names: Annotated[dict[str, str], Setting("short names of beginnings, as `{shop = \"s3://shop/pictures/\"}`")] = {}
+    credential: Annotated[Text, Setting("that its sources are asked for with", default="none")] = ""
+    allow_unsigned: Annotated[bool, Setting("URLs need no signature; then `sources` must be given")] = False
+    max_age_s: Annotated[Amount, Setting("Cache-Control of its pictures: time that caches may keep one", "seconds")] = (
+        31_536_000)
+    follows_source: Annotated[bool, Setting(
+        "the source's Cache-Control and Expires take the place of it", name="cache_control_of_source")] = False
+    fallback: Annotated[Text, Setting(
+        "name of a picture (`[picture.NAME]`) that is shown where the source cannot be had", default="none")] = ""
+    fallback_status: Annotated[int, msgspec.Meta(ge=200, le=599), Setting("status of its answers")] = 200
+    fallback_max_age_s: Annotated[Amount, Setting("time that caches may keep it", "seconds")] = 60
+    # fmt: on
+
+
+class NegotiatingMountConfig(MountConfig, frozen=True):
+    """Of a dialect whose URLs may leave the format open."""
+
+    # fmt: off
+    formats: Annotated[Texts, Setting(
+        "formats, `avif` or `webp`, that a client gets if its Accept header names them and the URL asks for none; of "
+        "several the one that the dialect prefers", name="negotiate")] = ()
+    # fmt: on
+
+
+class HintedMountConfig(NegotiatingMountConfig, frozen=True):
+    """Of a dialect whose URLs may leave the size open."""
+
+    has_client_hints: Annotated[bool, Setting("DPR and Width headers count", name="client_hints")] = False

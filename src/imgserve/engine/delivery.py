@@ -37,6 +37,8 @@ STAGES: dict[WriteKind, metrics.Stage] = {
 }  # fmt: skip
 
 
+# After a write or a deletion there.
+Written = Callable[[Destination], Awaitable[None]]
 # Whether the file at a write's destination is to stay.
 Keeps = Callable[[Write], Awaitable[bool]]
 
@@ -135,7 +137,12 @@ class Deliveries:
         self._clock = clock
         self._patience_s = patience_s
         self._in_flight: dict[str, tuple[Intent, asyncio.Task[Delivery | None]]] = {}
+        self._on_written: Written | None = None
         queue.when_newer(self._cancel_older)
+
+    def when_written(self, call: Written) -> None:
+        """``call`` is awaited when a final or a failure picture was written or a file deleted, or may have been."""
+        self._on_written = call
 
     async def write(
         self,
@@ -161,7 +168,8 @@ class Deliveries:
         write = self._write(output, intent, timeout_s, granted.abandoned)
         failpoint.reach(f"{kind}_locked")
         await _check_kept(keeps, write)
-        delivered = await self._fly(intent, self._transfers.deliver(output.spec.placement.destination, blob, write))
+        place = output.spec.placement.destination
+        delivered = await self._noted(intent, place, self._transfers.deliver(place, blob, write))
         assert delivered is not None
         return delivered
 
@@ -172,7 +180,7 @@ class Deliveries:
         failpoint.reach("failed_locked")
         write = self._write(output, intent, timeout_s)
         await _check_kept(keeps, write)
-        await self._fly(intent, self._transfers.delete(place, write))
+        await self._noted(intent, place, self._transfers.delete(place, write))
 
     def _write(
         self, output: Output, intent: Intent, timeout_s: float, abandoned: tuple[tuple[int, int], ...] = ()
@@ -247,6 +255,15 @@ class Deliveries:
         if (intent.number, intent.token) < (newer.number, newer.token):
             logs.event("write_broken_off", output=intent.output_id, by=newer.number)
             task.cancel()
+
+    async def _noted(
+        self, intent: Intent, place: Destination, transfer: Coroutine[None, None, Delivery | None]
+    ) -> Delivery | None:
+        try:
+            return await self._fly(intent, transfer)
+        finally:  # a write that seems to have failed may have changed the file too
+            if self._on_written is not None and intent.kind != "placeholder":
+                await self._on_written(place)
 
     async def _fly(self, intent: Intent, transfer: Coroutine[None, None, Delivery | None]) -> Delivery | None:
         with stage(STAGES[intent.kind], output=intent.output_id):

@@ -7,7 +7,7 @@ checks, the limits and the workers are those of jobs; a flood of one leaves half
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -124,21 +124,30 @@ class OnDemand:
         """The requests that one of several principals may have under way."""
         return max(int(self._slots.total * self._quota), 1)
 
+    @property
+    def max_per_client(self) -> int:
+        """Those that one client network of such a principal may have under way."""
+        return max(int(self.max_per_principal * self._quota), 1)
+
     def check(self, recipe: Recipe, principal: Principal) -> None:
         """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid, CredentialNotAllowed."""
         pictures.judge(recipe, self._transfers, self._named, principal.id)
 
     @contextlib.contextmanager
-    def slot(self, principal: Principal, source: Source | None = None) -> Iterator[None]:
-        """Hold a slot, or refuse at once. Raises Draining, OnDemandFull, OnDemandQuotaFull."""
+    def slot(self, principal: Principal, source: Source | None = None, client: str = "") -> Iterator[None]:
+        """Hold a slot, or refuse at once. ``client`` is the network of one who asks without a key: it has the same
+        part of its principal's quota as that has of all.
+
+        Raises Draining, OnDemandFull, OnDemandQuotaFull.
+        """
         self.check_open()
         total = self._slots.total
         own = Key(f"of {principal.id}", self.max_per_principal if principal.has_quota else total)
-        keys = [own]
+        keys = [own, Key(f"for {client}", self.max_per_client)] if client else [own]
         if source is not None and source.origin:
             keys.append(Key(f"from {source.origin}", max(int(total * self._host_quota), 1)))
         if not self._slots.take(*keys):
-            raise self._refusal(own)
+            raise self._refusal(keys)
         self._is_idle.clear()
         try:
             yield
@@ -147,10 +156,13 @@ class OnDemand:
             if not self._slots.held:
                 self._is_idle.set()
 
-    def _refusal(self, own: Key) -> ImgserveError:
-        if self._slots.asked(own) >= own.limit < self._slots.total:
-            what = f"{own.limit} pictures are being waited for with this key, which is its quota"
-            return OnDemandQuotaFull(what, "wait for one of them")
+    def _refusal(self, keys: Sequence[Key]) -> ImgserveError:
+        """``keys``: the principal's, its client's, the source's host's."""
+        for key in keys:
+            if not key.name.startswith("from ") and self._slots.asked(key) >= key.limit < self._slots.total:
+                whose = "from this network" if key.name.startswith("for ") else "with this key"
+                what = f"{key.limit} pictures are being waited for {whose}, which is its quota"
+                return OnDemandQuotaFull(what, "wait for one of them")
         return OnDemandFull("too many pictures are being waited for, or too many of one host", "try again later")
 
     def open(self, source: Source, principal: Principal) -> Fetch:
@@ -200,7 +212,7 @@ class OnDemand:
                 source = await fetch.finish()
             inspected = None
             if include:
-                with stage("render", is_outer=True), _of_source():
+                with stage("render", is_outer=True), of_source():
                     inspected = await self._pool.inspect(source, include, is_svg=info.is_svg, principal=principal.id)
             return Facts(info, fetch.size_bytes, inspected)
 
@@ -252,7 +264,7 @@ class OnDemand:
             nonlocal encodes
             encodes = written.encodes
 
-        with stage("render", is_outer=True), _of_source():
+        with stage("render", is_outer=True), of_source():
             blob = await self._pool.render(
                 inputs.source,
                 rendering,
@@ -269,7 +281,7 @@ class OnDemand:
 
 
 @contextlib.contextmanager
-def _of_source() -> Iterator[None]:
+def of_source() -> Iterator[None]:
     """The errors of a render that name no field are the source's: here nothing else is drawn."""
     try:
         yield

@@ -25,6 +25,7 @@ from imgserve.jobs.model import (
     SentMessage,
     Settlement,
 )
+from imgserve.jobs.purge import Purge
 from imgserve.jobs.views import JobPage, JobQuery, NodeView, OperatorJobView
 from imgserve.telemetry.states import State
 
@@ -315,6 +316,23 @@ class DeliveryQueue(Protocol):
         """``call`` gets the writes for which other servers ask this one to break off older ones."""
 
 
+class PurgeQueue(Protocol):
+    """For the caches of pictures that are no results of jobs: what is not right any more is told to all servers.
+
+    A server that cannot hear is not told later.
+    """
+
+    @property
+    def tells_purges(self) -> bool:
+        """Whether there is another server that may have such a cache."""
+
+    def tell_purge(self, purge: Purge) -> None:
+        """Tell the other servers. Never waits."""
+
+    def when_purged(self, purged: Callable[[Purge], object], missed: Callable[[], object]) -> None:
+        """``purged`` gets what other servers tell. ``missed`` is called when some of it may have been missed."""
+
+
 class OperatorQueue(Protocol):
     """For people: what there is, and their changes."""
 
@@ -385,7 +403,9 @@ class EventQueue(Protocol):
         """``principal`` None: the events of all; ``job_id`` empty: those of all jobs."""
 
 
-class Queue(IntakeQueue, RunnerQueue, OutboxQueue, UploadQueue, DeliveryQueue, OperatorQueue, EventQueue, Protocol):
+class Queue(
+    IntakeQueue, RunnerQueue, OutboxQueue, UploadQueue, DeliveryQueue, PurgeQueue, OperatorQueue, EventQueue, Protocol
+):  # fmt: skip
     """Durable jobs in the order of their numbers, and the locks of their destinations: what an engine is.
 
     Its opener may give it an ``on_end``, which gets each job's end once, when it is stored. ``upload_parts`` is None

@@ -23,11 +23,13 @@ from imgserve.api.protected import Protected
 from imgserve.api.rate import NO_RATE, Rates
 from imgserve.api.refusals import Refusals
 from imgserve.api.routes import CALL_BYTES, table
+from imgserve.api.v1 import cache as cache_pages
 from imgserve.api.v1 import events as event_pages
 from imgserve.api.v1 import facts, render, server, submit
 from imgserve.api.v1 import jobs as job_pages
 from imgserve.api.v1 import presets as preset_pages
 from imgserve.api.v1 import webhooks as webhook_pages
+from imgserve.api.v1.cache import Caches
 from imgserve.api.v1.describe import description_apps
 from imgserve.api.v1.events import Events
 from imgserve.api.v1.jobs import Jobs
@@ -64,6 +66,7 @@ from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.classic.spelling import output_spelling
 from imgserve.request.encode import Format
 from imgserve.request.limits import Limits
+from imgserve.server.onthefly import OnTheFly
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, metrics
 from imgserve.telemetry.states import States
@@ -82,7 +85,7 @@ MOST_FORM_BYTES = 200_000_000  # of a job with its picture
 PARTS_BYTES = 65_536  # for the headers of parts
 CALLS = (
     render.CALL, *facts.CALLS, submit.CALL, *job_pages.CALLS, *webhook_pages.CALLS, *event_pages.CALLS,
-    preset_pages.CALL, server.CALL,
+    preset_pages.CALL, server.CALL, *cache_pages.CALLS,
 )  # fmt: skip
 
 
@@ -129,6 +132,8 @@ class Components:
             self.transfers, self.pool, renderer, self.named, settings.limits, intake.qualities(), settings.on_demand,
             settings.queue.quota, intake.host_quota, settings.transfer.source_timeout_s,
         )  # fmt: skip
+        self.on_the_fly = OnTheFly(settings, self.transfers, self.pool, renderer, self.on_demand, self.named, queue)
+        deliveries.when_written(self.on_the_fly.purging.delivered)
         self._most_picture_bytes = most_bytes
         self._upload = upload_limits(settings.limits, settings.transfer)
         form = msgspec.structs.replace(self._upload, max_bytes=min(self._upload.max_bytes, MOST_FORM_BYTES))
@@ -137,7 +142,12 @@ class Components:
         self.refusals = Refusals()
         self.waits, self.streams = Waits(), Streams()
         self.states = States(
-            self.protected.states, self.intake.states, queue.states, self.transfers.files.states, self.pool.states
+            self.protected.states,
+            self.intake.states,
+            queue.states,
+            self.transfers.files.states,
+            self.pool.states,
+            self.on_the_fly.states,
         )
 
     def _upload_store(self, settings: Settings) -> UploadStore:
@@ -175,7 +185,8 @@ class Components:
             **self._native(presets, rates),
             **description_apps(CALLS, table(config, self._upload)),
         }
-        return app.for_clients(config, self._upload, identify, classic, self.refusals, apps)
+        mounts = self.on_the_fly.mounts
+        return app.for_clients(config, self._upload, identify, classic, self.refusals, apps, mounts)
 
     def for_operator(self, config: Config, itself: Itself, presets: Presets) -> App:
         """The application of the control socket."""
@@ -191,6 +202,7 @@ class Components:
         """The calls that both listeners have."""
         jobs, webhooks = Jobs(self.job_admin, self.waits), Webhooks(self.job_admin)
         events = Events(self.queue, self.job_admin, self.streams, self._clock)
+        caches = Caches(self.on_the_fly.purging)
         return {
             ("GET", "/v1/presets"): PresetPage(presets),
             ("GET", "/v1/jobs"): native(jobs.page),
@@ -211,6 +223,8 @@ class Components:
             ("GET", "/v1/jobs/{job_id}/webhooks"): native(webhooks.log),
             ("POST", "/v1/jobs/{job_id}/webhooks/replay"): native(webhooks.replay),
             ("GET", "/v1/events"): native(events.of_all),
+            ("GET", "/v1/cache"): native(caches.show),
+            ("POST", "/v1/cache/purge"): native(caches.purge),
         }
 
     def _offer(self, config: Config) -> server.Offer:

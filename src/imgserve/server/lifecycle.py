@@ -109,7 +109,8 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
         application = components.for_clients(settings.api, keys, presets)
         slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
-        server = Server(application, TimedProtocol, timeout_s, endpoint.certificate, slots)
+        quick = components.on_the_fly.hot.answer if components.on_the_fly.is_on else None
+        server = Server(application, TimedProtocol, timeout_s, endpoint.certificate, slots, quick)
         host, port = endpoint.listener.getsockname()[:2]
         scheme = "https" if endpoint.certificate else "http"
         address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
@@ -166,6 +167,7 @@ async def _running(
     try:
         await components.uploads.start()
         await pool.start()
+        await components.on_the_fly.open()
         components.named.replace(await pictures.read(settings.pictures, pool, settings.limits))
         if transfers.proxy is not None:
             detail = "it must keep jobs from addresses that are not public; only the text of their URLs is judged here"
@@ -173,7 +175,11 @@ async def _running(
         logs.event("workers_started", sandbox=pool.sandbox, pids=",".join(map(str, pool.worker_pids)))
         yield components
     finally:
-        closing = {"transfers": transfers.cancel(), "render workers": pool.aclose()}
+        closing = {
+            "transfers": transfers.cancel(),
+            "render workers": pool.aclose(),
+            "the cache": components.on_the_fly.close(),
+        }
         await ending.close(closing, QUEUE_RESERVE_S)
         components.close()
         await ending.close({QUEUE: queue.aclose()})

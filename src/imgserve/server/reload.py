@@ -1,9 +1,11 @@
-"""SIGHUP: reopens the log file, and reads again: API keys, certificate, presets, pictures, credentials and webhooks.
+"""SIGHUP: reopens the log file, and reads again: API keys, certificate, presets, pictures, credentials, webhooks, and
+the mounts of dialects.
 
 Called by ``lifecycle`` on the event loop.
 """
 
 import asyncio
+import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -41,7 +43,9 @@ class Reload:
         self._presets = presets
         self._certificate = certificate
         self._reopen_log = reopen_log
-        self._last = Reloadable(settings.presets, settings.pictures, settings.credentials, settings.webhooks)
+        self._last = Reloadable(
+            settings.presets, settings.pictures, settings.credentials, settings.webhooks, settings.get
+        )
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,6 +77,7 @@ class Reload:
         with ExitStack() as unused:
             blobs = {}
             if self.components is not None:
+                mounts = self.components.on_the_fly.read(new.get)
                 blobs = await pictures.read(new.pictures, self.components.pool, self._settings.limits)
             for blob in blobs.values():
                 unused.enter_context(blob)
@@ -83,6 +88,7 @@ class Reload:
             self._presets.replace(new.presets)
             self._last = new
             if self.components is not None:
+                self.components.on_the_fly.replace(mounts)
                 self.components.named.replace(blobs)
                 self.components.transfers.credentials.replace(new.credentials)
                 self.components.webhooks.replace(new.webhooks)
@@ -99,7 +105,8 @@ class Reload:
             logs.event("presets_kept", detail=f"the server's user may not read {file}")
             return self._last
         bucket = self._settings.uploads.bucket
-        return load.reloadable(Namespace(config=file), keys=keys, bucket=bucket) if file else self._last
+        # Without a file there are variables, which name files of keys.
+        return load.reloadable(Namespace(config=file or os.devnull), keys=keys, bucket=bucket)
 
 
 def _log_failure(error: ImgserveError | OSError) -> None:

@@ -7,7 +7,7 @@ import os
 import pwd
 import uuid
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ import msgspec
 
 from imgserve.api.keyfile import Key, KeyFileInvalid, are_several
 from imgserve.engine.config import PictureConfig, WebhookConfig
+from imgserve.engine.get_config import GetConfig
 from imgserve.errors import ImgserveError
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.request.preset import Config as PresetConfig
@@ -51,6 +52,7 @@ class Reloadable(msgspec.Struct, frozen=True):
     pictures: dict[str, PictureConfig] = {}
     credentials: dict[str, CredentialConfig] = {}
     webhooks: dict[str, WebhookConfig] = {}
+    get: GetConfig = GetConfig()
 
 
 class Places(msgspec.Struct, frozen=True):
@@ -105,7 +107,7 @@ def settle(
     else:
         problems += _problems_of(settled, gathered, shut)
         if isinstance(settled, Settings) and not problems:
-            problems += _unknown_pictures(settled.presets, settled.pictures, gathered)
+            problems += _unknown_names(settled, gathered)
             with suppress(KeyFileInvalid):  # one that this user may not read
                 keys = settled.api.keys()
                 problems += _tables_together(settled, keys, gathered)
@@ -131,7 +133,7 @@ def reloadable(
     with suppress(msgspec.ValidationError):  # one of the problems
         config = msgspec.convert(gathered.tree(_origins_of_pictures(gathered)), Reloadable)
         problems += _problems_of(config, gathered, gathered.unread)
-        problems += [] if problems else _unknown_pictures(config.presets, config.pictures, gathered)
+        problems += [] if problems else _unknown_names(config, gathered)
         problems += [] if problems else _tables_together(config, keys, gathered)
         problems += [] if problems else _place_of_uploads(bucket, config, gathered)
     if problems:
@@ -139,10 +141,11 @@ def reloadable(
     return config
 
 
-def _unknown_pictures(presets: PresetConfig, pictures: Collection[str], gathered: Gathered) -> Iterator[str]:
-    """Of presets without other problems."""
-    for problem in presets.unknown_pictures(pictures):
+def _unknown_names(config: Settings | Reloadable, gathered: Gathered) -> Iterator[str]:
+    """Names of pictures and credentials that have no table, in presets and mounts without other problems."""
+    for problem in config.presets.unknown_pictures(config.pictures):
         yield f"{gathered.place_of(f'presets.{problem.field}', problem.path)[1]}: {problem.sentence}"
+    yield from _placed("get", config.get.unknown_names(config.pictures, config.credentials), gathered)
 
 
 def _tables_together(config: Settings | Reloadable, keys: Sequence[Key], gathered: Gathered) -> Iterator[str]:

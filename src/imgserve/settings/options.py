@@ -22,7 +22,8 @@ VARIABLE_PREFIX = "IMGSERVE_"
 class Option(Struct, frozen=True):
     """``name`` is the key behind its tables, ``target`` the fields that lead to it, both separated by dots.
 
-    ``held_in``: the value names the file or the variable that holds the secret.
+    ``held_in``: the value names the file or the variable that holds the secret; ``has_several``: several of them, one a
+    line or with commas between them.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Option(Struct, frozen=True):
     is_required: bool = False
     title: str = ""
     held_in: Literal["", "file", "variable"] = ""
+    has_several: bool = False
 
     @property
     def variable(self) -> str:
@@ -59,6 +61,10 @@ class Option(Struct, frozen=True):
     @property
     def is_list(self) -> bool:
         return get_origin(_bare(self.type)) is tuple
+
+    @property
+    def is_table(self) -> bool:
+        return get_origin(_bare(self.type)) is dict
 
     @property
     def is_path(self) -> bool:
@@ -99,7 +105,7 @@ def _walk(config: type[Struct], above: Table, names_in: Callable[[str], Iterable
         for extra in get_args(field.type)[1:]:
             if isinstance(extra, Setting):
                 option = _option(field, extra, above, target)
-                yield from _places(option) if kind is Secret else (option,)
+                yield from _places(option) if _is_secret(kind) else (option,)
             elif isinstance(extra, Section):
                 has_names = get_origin(kind) is dict
                 table = Table(_joined(above.name, extra.table), target, extra.title or above.title, has_names)
@@ -115,10 +121,16 @@ def _walk(config: type[Struct], above: Table, names_in: Callable[[str], Iterable
 
 def _option(field: msgspec.structs.FieldInfo, setting: Setting, above: Table, target: str) -> Option:
     has_factory = field.default_factory is not NODEFAULT
-    kind = Text if _bare(field.type) in (Path, Secret) else field.type
+    bare = _bare(field.type)
+    kind = Text if bare is Path or _is_secret(bare) else field.type
     name = _joined(above.name, setting.name or field.name)
     default = field.default_factory() if has_factory else "" if field.required else field.default
-    return Option(name, target, kind, setting, default, field.required, above.title)
+    has_several = bare is not Secret and _is_secret(bare)
+    return Option(name, target, kind, setting, default, field.required, above.title, has_several=has_several)
+
+
+def _is_secret(kind: Any) -> bool:
+    return kind is Secret or (get_origin(kind) is tuple and get_args(kind)[0] is Secret)
 
 
 def _places(secret: Option) -> Iterator[Option]:

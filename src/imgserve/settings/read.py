@@ -1,11 +1,13 @@
 """The values that flags, environment and TOML file give: which one counts, and where it stands. Called by ``load``.
 
-A flag goes before a variable, a variable before the file. An empty variable counts as none; a variable that is a list
-is split at commas. A fault names the flag, the variable, or the file with line, table and key.
+A flag goes before a variable, a variable before the file. An empty variable counts as none; one that is a list is
+split at commas, and one that is a table into ``NAME=TEXT``. A fault names the flag, the variable, or the file with
+line, table and key.
 """
 
 import contextlib
 import re
+import string
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
@@ -50,7 +52,7 @@ class Value(msgspec.Struct, frozen=True):
 class Gathered(msgspec.Struct, frozen=True):
     """``values`` by the names of ``options``; ``tables``: those that the file has, or a value is in.
 
-    ``renamed``: the old names among the values, and their new ones. ``unread``: the secrets that this user cannot read.
+    ``renamed``: the old names among the values, and their new ones. ``unread``: the secrets that could not be read.
     """
 
     file: TomlFile
@@ -151,8 +153,17 @@ def with_old_names(options: Iterable[Option], names: Iterable[str] = ()) -> list
 def _of_environment(environ: Mapping[str, str], options: Iterable[Option]) -> Iterator[tuple[Option, Value]]:
     for option in options:
         if text := environ.get(option.variable, ""):
-            value = [part.strip() for part in text.split(",") if part.strip()] if option.is_list else text
-            yield option, Value(value, option.variable)
+            yield option, Value(_of_variable(text, option), option.variable)
+
+
+def _of_variable(text: str, option: Option) -> object:
+    """A table's parts are ``NAME=TEXT``."""
+    if not option.is_list and not option.is_table:
+        return text
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if option.is_table and all("=" in part for part in parts):
+        return {part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in parts}
+    return parts if option.is_list else text
 
 
 def _converted(entries: Iterable[tuple[Option, Value]], problems: list[str]) -> dict[str, Value]:
@@ -203,7 +214,8 @@ def _replace_secrets(
 ) -> list[str]:
     """Put each secret in place of the name of its file or variable.
 
-    ``is_look``: returns the names of those that are kept from this user, with an empty text, instead of a problem.
+    Returns the names of those that could not be read, which get an empty text. Each is a problem, except for
+    ``is_look`` where it is only kept from this user.
     """
     unread = []
     for option in options:
@@ -211,22 +223,24 @@ def _replace_secrets(
             continue
         entry = values[option.name]
         text, fault, is_kept = _secret_in(str(entry.value), option, environ)
-        if is_look and is_kept:
+        if fault:
             unread.append(option.name)
-        elif fault:
-            problems.append(f"{entry.origin}: {fault}")
+            problems += [] if is_look and is_kept else [f"{entry.origin}: {fault}"]
         path = "" if option.held_in == "variable" else entry.value
-        values[option.name] = msgspec.structs.replace(entry, value={"text": text, "path": path})
+        texts = re.split(r"[\s,]+", text) if option.has_several else [text]
+        secrets = [{"text": one, "path": path} for one in texts]
+        values[option.name] = msgspec.structs.replace(entry, value=secrets if option.has_several else secrets[0])
     return unread
 
 
 def _secret_in(place: str, option: Option, environ: Mapping[str, str]) -> tuple[str, str, bool]:
     """The secret, the fault without one, and whether another user may have it."""
+    blank = f"{string.whitespace}," if option.has_several else None
     if option.held_in == "variable":
-        text = environ.get(place, "").strip()
+        text = environ.get(place, "").strip(blank)
         return text, "" if text else f"expected a secret in {place}, there is none", not text
     try:
-        text = Path(place).read_text(encoding="utf-8").strip()
+        text = Path(place).read_text(encoding="utf-8").strip(blank)
     except (OSError, UnicodeDecodeError) as error:
         cause = cause_of(error)[0] if isinstance(error, OSError) else "it is not UTF-8"
         fault = f"{place} cannot be read: {cause}, expected a file that holds the secret"

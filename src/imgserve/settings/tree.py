@@ -11,6 +11,7 @@ import msgspec
 from imgserve.api.config import Config as ApiConfig
 from imgserve.engine.config import (
     AttemptConfig,
+    CacheConfig,
     IntakeConfig,
     OnDemandConfig,
     PictureConfig,
@@ -19,6 +20,7 @@ from imgserve.engine.config import (
     UploadConfig,
     WebhookConfig,
 )
+from imgserve.engine.get_config import GetConfig
 from imgserve.failpoint import Name as Failpoint
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.jobs.config import AddressConfig, Role
@@ -76,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True):
     uploads: Annotated[UploadConfig, Section("Jobs")] = UploadConfig()
     on_demand: Annotated[OnDemandConfig, Section("Pictures on demand")] = OnDemandConfig()
     placeholder: Annotated[PlaceholderConfig, Section("Jobs")] = PlaceholderConfig()
+    get: Annotated[GetConfig, Section("GET on the fly")] = GetConfig()
+    cache: Annotated[CacheConfig, Section("GET on the fly")] = CacheConfig()
     presets: Annotated[PresetConfig, Section("Presets")] = PresetConfig()
     pictures: Annotated[dict[str, PictureConfig], Section("Pictures of recipes", table="picture")] = {}
     credentials: Annotated[dict[str, CredentialConfig], Section("Credentials", table="credential")] = {}

@@ -44,6 +44,14 @@ POSTS = _counter(
     " refusal: the classic code or parse_error, of a native job the problem's",
     "result", "code",
 )  # fmt: skip
+GETS = _counter(
+    "gets_total",
+    "Answers of mounted dialects. `state`: hit, stale, known (no render was needed to say that the client has it),"
+    " revalidated, made, raw (the source as it is), fallback, redirect, refused, gone (the client left)",
+    "dialect", "status", "state",
+)  # fmt: skip
+GET_SECONDS = _histogram("get_seconds", "From a GET to the end of its answer", SECONDS, "dialect", "state")
+GET_BYTES = _counter("get_bytes_total", "Bytes of pictures that mounted dialects have sent", "dialect")
 CONNECTIONS_REFUSED = _counter(
     "connections_refused_total",
     "Connections closed unread. `reason`: the limit reached, of `all` connections or of the `address`", "reason",
@@ -113,6 +121,24 @@ def stage_ended(stage: Stage, seconds: float, code: str) -> None:
     _stages[stage].observe(seconds)
     if code:
         STAGE_FAILURES.labels(stage, code).inc()
+
+
+_gets: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
+
+
+def get_answered(dialect: str, status: int, state: str, seconds: float, size_bytes: int) -> None:
+    """Labels are looked up once for each kind of answer: that takes longer than to count."""
+    counted = _gets.get((dialect, status, state))
+    if counted is None:
+        counted = (
+            GETS.labels(dialect, str(status), state),
+            GET_SECONDS.labels(dialect, state),
+            GET_BYTES.labels(dialect),
+        )
+        _gets[dialect, status, state] = counted
+    counted[0].inc()
+    counted[1].observe(seconds)
+    counted[2].inc(size_bytes)
 
 
 def job_accepted() -> None:

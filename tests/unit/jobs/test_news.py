@@ -2,7 +2,8 @@
 
 import pytest
 
-from imgserve.jobs.postgres.news import MOST_BYTES, Newer, News, decode, encode, mark
+from imgserve.jobs.postgres.news import MOST_BYTES, Newer, News, decode, divided, encode, mark, short
+from imgserve.jobs.purge import Purge
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,28 @@ def test_keys_that_have_no_room_wait_for_the_next_message() -> None:
 
 def test_a_message_of_a_later_version_is_read() -> None:
     assert decode(b'{"came":["work"],"later":1}') == News(came={"work"})
+
+
+def test_purges_that_have_no_room_are_the_next_message() -> None:
+    purges = [Purge(f"http://place.test/{number}/" + "x" * 1000) for number in range(9)]
+    rest, told, messages = News(is_new=True, purged=purges), [], 0
+    while rest:
+        first, rest = divided(rest)
+        assert first.is_new == (messages == 0)
+        assert len(encode(first)) <= MOST_BYTES
+        assert decode(encode(first)) == first
+        told += first.purged
+        messages += 1
+    assert told == purges
+    assert messages == 3
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "\\"])
+def test_a_purge_that_is_too_long_covers_more(letter: str) -> None:
+    source = "http://place.test/" + letter * 3000
+    assert short(Purge(source[:300], "{}")) == Purge(source[:300], "{}")
+    assert short(Purge(source[:300], letter * 5000)) == Purge(source[:300])
+    purge = short(Purge(source + letter * 3000))
+    assert purge.is_prefix
+    assert source.startswith(purge.source)
+    assert len(purge.source) > 1000

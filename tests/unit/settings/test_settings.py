@@ -16,117 +16,10 @@ from imgserve.settings.options import BY_NAME, DECLARED, Option
 from imgserve.settings.tree import Settings
 from imgserve.telemetry.config import LogFileConfig
 from tests.support.certificates import Authority
+from tests.unit.settings.shown_by import SHOWN_BY
+from tests.unit.settings.unusual import PATHS_OF_MOUNTS, unusual_in_table
 
 ROOT = Path(__file__).resolve().parents[3]
-DAEMON, DOORS, E2E = "service/test_daemon.py", "service/test_doors.py", "service/test_settings.py"
-OVERLOAD = "chaos/test_overload.py"
-TRANSFERS, FETCH, POOL = "unit/transfer/test_config.py", "contract/transfer/test_fetch.py", "integration/test_pool.py"
-KEYS = "service/test_keys.py"
-CROWDED = "hostile/test_crowded.py"
-QUEUE, KEEPING = "contract/queue/test_config.py", "engines/sqlite/test_storage.py"
-QUEUE_URL, NODES = "unit/settings/test_queue_url.py", "service/test_nodes.py"
-# Which test shows what a setting changes; that its value arrives is shown below for all of them.
-SHOWN_BY = {
-    "host": (DAEMON, "test_restart_starts_what_does_not_run"),
-    "port": (DAEMON, "test_restart_is_another_server_on_the_same_data"),
-    "api_key_file": (DOORS, "test_keys"),
-    "tls_cert": ("service/test_tls.py", "test_jobs_are_taken_by_tls"),
-    "tls_key": ("service/test_tls.py", "test_jobs_are_taken_by_tls"),
-    "cors_origin": ("service/test_cors.py", "test_a_listed_page_is_let_in"),
-    "data_dir": (DAEMON, "test_a_whole_life"),
-    "pid_file": (DAEMON, "test_a_whole_life"),
-    "log_file": (DAEMON, "test_a_whole_life"),
-    "log_max_bytes": (DAEMON, "test_the_log_is_renamed_when_it_is_large_and_few_are_kept"),
-    "log_keep": (DAEMON, "test_the_log_is_renamed_when_it_is_large_and_few_are_kept"),
-    "log_format": ("unit/telemetry/test_logs.py", "test_a_line_of_json"),
-    "log_level": ("service/test_seeing.py", "test_debug_tells_more_and_warning_less"),
-    "otel_endpoint": ("service/test_tracing.py", "test_a_job_is_one_trace_from_its_callers_span_on"),
-    "role": (NODES, "test_one_takes_the_job_and_another_carries_it_out"),
-    "queue": (NODES, "test_one_takes_the_job_and_another_carries_it_out"),
-    "queue_password_file": (QUEUE_URL, "test_the_password_comes_from_a_file_or_a_variable"),
-    "queue_password_env": (QUEUE_URL, "test_the_password_comes_from_a_file_or_a_variable"),
-    "queue_direct": (QUEUE_URL, "test_a_url_arrives_with_its_password_and_without_is_shown"),
-    "user": (DAEMON, "test_a_server_started_by_root_becomes_the_user"),
-    "drain_s": (DAEMON, "test_stop_waits_for_what_runs_and_kill_does_not"),
-    "request_header_timeout_s": (DOORS, "test_half_a_header_is_ended"),
-    "request_body_timeout_s": (DOORS, "test_half_a_body_is_ended"),
-    "max_connections": (CROWDED, "test_a_seat_is_free_again_when_its_connection_ends"),
-    "max_connections_per_address": (CROWDED, "test_one_address_does_not_have_all_the_seats"),
-    "rate_limit_per_minute": (KEYS, "test_who_posts_too_often_is_told_when_to_come_back"),
-    "rate_limit_burst": (KEYS, "test_who_posts_too_often_is_told_when_to_come_back"),
-    "max_job_bytes": (E2E, "test_limits"),
-    "allow_network": (
-        "contract/transfer/test_guard.py",
-        "test_every_spelling_of_loopback_is_refused_and_its_twin_arrives",
-    ),
-    "ports": (TRANSFERS, "test_ports"),
-    "read_root": ("service/test_classic.py", "test_each_code"),
-    "write_root": ("service/test_classic.py", "test_each_code"),
-    "proxy": ("contract/transfer/test_proxy.py", "test_http_and_https_in_and_out"),
-    "referer": ("contract/transfer/test_logins.py", "test_a_referer_goes_to_its_host_alone"),
-    "ca_file": ("contract/transfer/test_tls.py", "test_https_in_and_out"),
-    "connect_timeout_s": (TRANSFERS, "test_a_connection_that_does_not_come_is_given_up"),
-    "source_timeout_s": (FETCH, "test_a_silent_server_is_given_up"),
-    "placeholder_timeout_s": (E2E, "test_a_placeholder_that_is_not_answered_holds_up_the_reply_for_its_time"),
-    "delivery_timeout_s": ("integration/test_attempt.py", "test_a_delivery_that_takes_too_long_is_tried_again"),
-    "low_speed_bytes_s": (TRANSFERS, "test_a_slow_source_is_ended"),
-    "low_speed_time_s": (TRANSFERS, "test_a_slow_source_is_ended"),
-    "max_transfers": (TRANSFERS, "test_how_many_at_once"),
-    "max_transfers_per_host": (TRANSFERS, "test_how_many_at_once"),
-    "max_transfers_per_ftp_host": (TRANSFERS, "test_how_many_at_once"),
-    "source_memory_bytes": (FETCH, "test_fetches_wait_for_memory"),
-    "kept_renditions_bytes": ("integration/test_attempt.py", "test_without_room_a_rendition_is_not_kept"),
-    "placeholder_cache_bytes": ("integration/test_placeholder.py", "test_drawn_once_where_there_is_room"),
-    "max_source_bytes": (E2E, "test_limits"),
-    "max_svg_bytes": (E2E, "test_limits"),
-    "max_frame_pixels": (E2E, "test_limits"),
-    "max_frames": (E2E, "test_limits"),
-    "max_total_pixels": (E2E, "test_limits"),
-    "max_output_pixels": (E2E, "test_limits"),
-    "max_output_side_px": (E2E, "test_limits"),
-    "jpeg_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
-    "webp_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
-    "avif_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
-    "presets_only": ("service/test_presets.py", "test_where_only_presets_are_rendered"),
-    "workers": (DAEMON, "test_a_whole_life"),
-    "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),
-    "isolation": ("integration/test_pool_isolation.py", "test_a_picture_each"),
-    "allow_system_libvips": ("service/test_libvips.py", "test_the_systems_libvips"),
-    "font_dirs": ("integration/test_fonts.py", "test_a_font_of_a_directory"),
-    "render_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
-    "svg_timeout_s": (E2E, "test_a_render_has_more_time_than_an_svg"),
-    "probe_timeout_s": (E2E, "test_times_of_workers_and_no_sandbox"),
-    "recycle_after": (POOL, "test_a_worker_is_retired_after_its_share"),
-    "worker_memory_bytes": (POOL, "test_workers_that_cannot_start_say_why"),
-    "max_waiting": ("contract/queue/test_intake.py", "test_the_limit_of_waiting_jobs"),
-    "queue_quota": (KEYS, "test_one_fills_its_part_of_the_queue_and_the_other_has_room"),
-    "max_intake": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
-    "max_intake_waiting": (OVERLOAD, "test_requests_beyond_those_that_may_wait_are_turned_away"),
-    "intake_host_quota": ("service/test_silent_hosts.py", "test_more_for_one_host_than_may_wait_are_turned_away"),
-    "queue_uploads": ("service/test_shared_uploads.py", "test_a_picture_that_one_server_received_is_anothers_too"),
-    "upload_quota_bytes": (
-        "service/test_uploads.py",
-        "test_the_quota_counts_what_is_kept_and_is_judged_before_the_picture_comes",
-    ),
-    "max_upload_bytes": ("integration/test_uploads.py", "test_all_keys_share_the_room_of_the_data_directory"),
-    "max_uploads": ("service/test_uploads.py", "test_a_slow_upload_ends_by_its_limit_and_holds_up_no_other"),
-    "max_on_demand": ("service/test_on_demand_load.py", "test_the_server_takes_so_many_and_no_more"),
-    "negotiate": ("service/test_on_demand_load.py", "test_what_a_client_may_negotiate_is_a_setting"),
-    "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
-    "max_slow_per_host": (OVERLOAD, "test_a_destination_that_never_answers_holds_up_only_its_own_jobs"),
-    "max_outbox_at_once": ("integration/test_runner.py", "test_entries_at_once"),
-    "attempt_timeout_s": ("integration/test_runner.py", "test_an_attempt_that_takes_too_long_is_tried_again"),
-    "deadline_s": (E2E, "test_no_attempt_after_the_deadline"),
-    "retry_delay_s": ("chaos/test_flaky.py", "test_a_destination_that_fails_half_the_time_gets_everything"),
-    "repeat_after_s": ("service/test_classic.py", "test_an_unanswered_placeholder_sends_the_final_twice"),
-    "outbox_deadline_s": (QUEUE, "test_how_long_an_entry_is_owed"),
-    "lease_s": (QUEUE, "test_how_long_a_lease_lasts"),
-    "heartbeat_s": ("integration/test_runner.py", "test_a_lost_lease_ends_the_write"),
-    "quiet_s": ("contract/queue/test_destinations.py", "test_the_quiet_time_is_a_setting"),
-    "keep_ended_s": (QUEUE, "test_how_long_ended_and_failed_jobs_are_kept"),
-    "keep_failed_s": (QUEUE, "test_how_long_ended_and_failed_jobs_are_kept"),
-    "min_free_disk_bytes": (KEEPING, "test_below_the_disk_floor_nothing_is_accepted_but_work_ends"),
-}
 DATABASE = "postgresql://imgserve@db.test/imgserve"
 # Settings that are no good without another one, and that.
 BESIDE = {name: ("queue", DATABASE) for name in ("queue_direct", "queue_uploads", "role")}
@@ -170,6 +63,8 @@ def leaves(value: object, prefix: str = "") -> dict[str, object]:
 
 def unusual(option: Option, tmp_path: Path) -> object:
     """A value that is not the default, as the Config will hold it."""
+    if option.table:
+        return unusual_in_table(option)
     keys = tmp_path / "keys"
     keys.write_text("a-key-of-some-length-01\n")
     chosen = {
@@ -179,6 +74,7 @@ def unusual(option: Option, tmp_path: Path) -> object:
         "intake_host_quota": 0.25, "negotiate": ("avif", "png"),
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),
         "queue": DATABASE, "queue_direct": DATABASE, "role": "runner", "queue_uploads": "database",
+        "trusted_proxies": ("10.1.0.0/16", "10.2.0.1"),
         "cors_origin": ("https://a.test", "http://b.test:8080"), "proxy": "http://user:s3cret@proxy.test:3128",
     }  # fmt: skip
     if option.name == "referer":
@@ -198,6 +94,23 @@ def unusual(option: Option, tmp_path: Path) -> object:
     return type(usual)(usual - 1 if option.name == "max_output_side_px" else usual + 1)
 
 
+def written(option: Option, value: object) -> str:
+    """A line of TOML, below its table."""
+    if isinstance(value, dict):
+        text = ", ".join(f"{key} = {json.dumps(one)}" for key, one in value.items())
+        value_text = f"{{{text}}}"
+    else:
+        value_text = json.dumps(value)
+    return f"{f'[{option.table}]' if option.table else ''}\n{option.key} = {value_text}"
+
+
+def typed(value: object) -> str:
+    """As in a variable."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={one}" for key, one in value.items())
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def test_every_field_has_a_setting_and_every_setting_a_field() -> None:
     assert sorted(set(leaves(USUAL)) - NO_SETTINGS) == sorted({option.target for option in SETTINGS})
     assert len(set(NAMES)) == len(NAMES)
@@ -206,15 +119,16 @@ def test_every_field_has_a_setting_and_every_setting_a_field() -> None:
 @pytest.mark.parametrize("option", PLAIN, ids=[option.name for option in PLAIN])
 def test_each_arrives_from_file_variable_and_flag(option: Option, tmp_path: Path) -> None:
     value = unusual(option, tmp_path)
-    many = value if isinstance(value, tuple) else (value,)
     # One of the two files is no good without the other; the sample holds both.
     beside = {BY_NAME[name].variable: str(value) for name in TLS_PAIR - {option.name} if option.name in TLS_PAIR}
     if option.name in BESIDE:
         other, needed = BESIDE[option.name]
         beside[BY_NAME[other].variable] = needed
-    by_file = loaded(config=f"{option.name} = {json.dumps(value)}", tmp_path=tmp_path, **beside)
-    with_variable = {option.variable: ",".join(map(str, many)), **beside}
-    ways = [by_file, load(argparse.Namespace(), {"HOME": "/nonexistent", **with_variable})]
+    for key, other_value in PATHS_OF_MOUNTS.get(option.name, {}).items():
+        beside[BY_NAME[f"{option.table}.{key}"].variable] = typed(other_value)
+    by_file = loaded(config=written(option, value), tmp_path=tmp_path, **beside)
+    many = value if isinstance(value, tuple) else (value,)
+    ways = [by_file, load(argparse.Namespace(), {"HOME": "/nonexistent", option.variable: typed(value), **beside})]
     for flag in option.flags:
         ways.append(loaded(*(word for one in many for word in (flag, str(one))), tmp_path=tmp_path, **beside))
     for settings in ways:
@@ -225,8 +139,8 @@ def test_each_arrives_from_file_variable_and_flag(option: Option, tmp_path: Path
 
 @pytest.mark.parametrize("option", SETTINGS, ids=NAMES)
 def test_each_is_refused_when_it_makes_no_sense(option: Option, tmp_path: Path) -> None:
-    (fault,) = faults(config=f"{option.name} = {{}}", tmp_path=tmp_path)
-    assert fault.startswith(f"{tmp_path}/given.toml, line 1: {option.name}: expected ")
+    (fault,) = faults(config=written(option, [[]]), tmp_path=tmp_path)
+    assert fault.startswith(f"{tmp_path}/given.toml, line 2: {option.label}: expected ")
 
 
 def test_flag_before_variable_before_file_before_default(tmp_path: Path) -> None:
@@ -351,10 +265,10 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 def test_every_setting_has_its_line_in_the_reference() -> None:
     text = (ROOT / "docs/reference/settings.md").read_text()
     for option in SETTINGS:
-        assert f"\n| `{option.name}`" in text, option.name
+        assert f"\n| `{option.label}`" in text, option.name
 
 
 def test_a_test_shows_what_each_setting_changes() -> None:
     assert sorted(SHOWN_BY) == sorted(NAMES)
     for name, (file, test) in SHOWN_BY.items():
-        assert re.search(rf"^(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name
+        assert re.search(rf"^(    )?(async )?def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), name

@@ -28,10 +28,13 @@ from imgserve.telemetry import logs
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
 # raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
 # connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE;
-# servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline,
-# _unset_keepalive_if_required, and keep_alive, more_body, response_started and response_complete of cycle.
+# servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline, flow, url, headers,
+# on_response_complete, _unset_keepalive_if_required, and keep_alive, more_body, response_started and response_complete
+# of cycle.
 
 BACKLOG = 2048
+# Target and fields in; header lines and the body out, or None.
+Quick = Callable[[bytes, list[tuple[bytes, bytes]]], tuple[bytes, bytes] | None]
 _STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
 _FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
 _REFUSED = b"x-request-id: %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -48,7 +51,9 @@ class Server(uvicorn.Server):
         header_timeout_s: float,
         certificate: Certificate | None = None,
         slots: Slots | None = None,
+        quick: Quick | None = None,
     ) -> None:
+        """``quick`` answers some requests at once, without the application."""
         super().__init__(
             uvicorn.Config(
                 application,
@@ -67,6 +72,7 @@ class Server(uvicorn.Server):
         self._header_timeout_s = header_timeout_s
         self._certificate = certificate
         self._slots = slots
+        self._quick = quick
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -99,7 +105,9 @@ class Server(uvicorn.Server):
         return protocol
 
     def _protocol(self) -> "TimedProtocol":
-        return self._protocol_class(self.config, self.server_state, self.lifespan.state, self._header_timeout_s)
+        protocol = self._protocol_class(self.config, self.server_state, self.lifespan.state, self._header_timeout_s)
+        protocol.quick = self._quick
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -119,6 +127,8 @@ class TimedProtocol(HttpToolsProtocol):
         self._is_in_request = False  # by httptools' reading
         self._is_over = False  # nothing more is read; answers are still to come
         self.on_lost: Callable[[], None] | None = None
+        self.quick: Quick | None = None
+        self._is_answered = False  # by ``quick``, before the request's end
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -154,11 +164,32 @@ class TimedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        super().on_headers_complete()
+        if self.quick is None or not self._answer(self.quick):
+            super().on_headers_complete()
+
+    def _answer(self, quick: Quick) -> bool:
+        """Answer at once, if this needs no application and no other answer is still to come."""
+        is_free = (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+        if not is_free or self.flow.write_paused or self.parser.get_method() != b"GET":
+            return False
+        if self.parser.get_http_version() != "1.1" or not self.parser.should_keep_alive():
+            return False
+        hot = quick(self.url, self.headers)
+        if hot is None:
+            return False
+        lines, body = hot
+        date = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
+        self.transport.write(b"".join((STATUS_LINE[200], date, lines, b"\r\n", body)))
+        self._is_answered = True
+        self.on_response_complete()
+        return True
 
     def on_message_complete(self) -> None:
         self._is_in_request = False
-        super().on_message_complete()
+        if self._is_answered:
+            self._is_answered = False
+        else:
+            super().on_message_complete()
 
     def _refuse(self, status: int) -> None:
         """Answer and hang up; or, when an earlier request's answer is still to come, hang up after that."""

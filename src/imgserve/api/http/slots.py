@@ -5,12 +5,10 @@ not counted by address, since a proxy in front would be one.
 """
 
 import contextlib
-import ipaddress
 import time
 from collections.abc import Callable
-from functools import lru_cache
 
-from imgserve.api.protected import is_loopback
+from imgserve.api.http.network import network_of
 from imgserve.limiter import Key, Limiter
 from imgserve.telemetry import logs, metrics
 
@@ -28,7 +26,7 @@ class Slots:
 
     def take(self, address: str) -> Slot | None:
         """None: there is none for this address; then the log has a line, at most one a minute."""
-        network = _network(address)
+        network = network_of(address)
         keys = (Key(network, self._per_address),) if network else ()
         if not self._limiter.take(*keys):
             self._refuse(address)
@@ -47,18 +45,3 @@ class Slots:
             fields: dict[str, str | int] = {"reason": reason, "limit": limit, "connections": self._refused}
             logs.event("connections_refused", level=logs.WARNING, **fields, client=address)
             self._logged_at, self._refused = now, 0
-
-
-@lru_cache(maxsize=4096)
-def _network(address: str) -> str:
-    """The network that is counted: none for this machine; for IPv6 the /64, which one host may own."""
-    if is_loopback(address):
-        return ""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    mapped = parsed.ipv4_mapped
-    return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))

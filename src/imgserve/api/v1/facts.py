@@ -10,9 +10,10 @@ from imgserve.api import openapi
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import until_gone
+from imgserve.api.http.hangup import while_connected
 from imgserve.api.openapi import Call, Parameter
 from imgserve.api.query import query_of, words_of
-from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, while_connected
+from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of
 from imgserve.engine.ondemand import Facts, OnDemand
 from imgserve.imaging.messages import Dominant, ExifValue, Include, Position
 from imgserve.request.faults import beneath

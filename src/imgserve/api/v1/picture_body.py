@@ -14,6 +14,7 @@ import msgspec
 from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.body import Incoming, length_in, until_gone
+from imgserve.api.http.hangup import ClientGone
 from imgserve.api.http.parts import media_type_in
 from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
@@ -50,10 +51,6 @@ def bodies_of(job: Schema) -> Mapping[str, Schema]:
         "image/*": BINARY,
         "application/octet-stream": BINARY,
     }
-
-
-class ClientGone(Exception):
-    """The client has hung up."""
 
 
 class PictureBody:
@@ -129,26 +126,6 @@ class PictureBody:
             return data
 
         return chunk
-
-
-@contextlib.asynccontextmanager
-async def while_connected(until_gone: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Ends the block when the client hangs up. Raises ClientGone."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(None) as limit:
-
-            async def watch() -> None:
-                await until_gone()
-                limit.reschedule(loop.time())
-
-            watcher = asyncio.create_task(watch())
-            try:
-                yield
-            finally:
-                watcher.cancel()
-    except TimeoutError:
-        raise ClientGone from None
 
 
 async def answered(scope: Scope, send: Send, answer: Awaitable[None], source: Path = problems.SOURCE) -> None:

@@ -1,17 +1,16 @@
 """``POST /v1/render``: a picture and a recipe in, the finished picture out. A raw ASGI handler: bodies are streamed."""
 
-import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from imgserve.api import negotiate, openapi
 from imgserve.api.http.asgi import Receive, Scope, Send
+from imgserve.api.http.hangup import while_connected
+from imgserve.api.http.sending import send_blob
 from imgserve.api.openapi import Call, Parameter
 from imgserve.api.presets import Presets
 from imgserve.api.query import query_of
-from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of, while_connected
-from imgserve.blob import Blob
+from imgserve.api.v1.picture_body import SOURCE_SCHEMA, PictureBody, answered, bodies_of
 from imgserve.engine.ondemand import OnDemand, Picture
 from imgserve.errors import Path
 from imgserve.request.encode import Encode, Format
@@ -24,8 +23,6 @@ from imgserve.request.principal import Principal
 from imgserve.request.recipe import MAX_OPERATIONS, MEDIA_TYPE, LoadOptions, Recipe
 
 MOST_RECIPE_BYTES = 8_192
-SEND_BYTES = 262_144
-SEND_TIMEOUT_S = 300.0
 _IN_JSON = "stands in the JSON here; in the query it is for a body that is the picture"
 
 
@@ -136,14 +133,4 @@ async def _send(picture: Picture, send: Send) -> None:
         (b"vary", b"Accept"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    with contextlib.suppress(TimeoutError):  # the server hangs up on a client that does not read
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await _send_blob(picture.blob, send)
-
-
-async def _send_blob(blob: Blob, send: Send) -> None:
-    sent = 0
-    while sent < blob.size:
-        data = blob.read(SEND_BYTES, sent)
-        sent += len(data)
-        await send({"type": "http.response.body", "body": data, "more_body": sent < blob.size})
+    await send_blob(picture.blob, send)

@@ -11,9 +11,9 @@ from imgserve.cli.check.finding import Finding, fault, ok, warning
 from imgserve.errors import user_name
 from imgserve.request import url
 from imgserve.request.protocols import SCHEMES
+from imgserve.request.urlprefix import UrlPrefix
 from imgserve.settings.tree import Settings
 from imgserve.transfer.guard import Guard, Network, literal_address, parse_network
-from imgserve.transfer.urlprefix import UrlPrefix
 
 METADATA = tuple(map(ip_address, ("169.254.169.254", "168.63.129.16", "fd00:ec2::254")))
 # These types put the secret itself on the way; the others sign with it.

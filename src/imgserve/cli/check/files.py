@@ -54,7 +54,13 @@ def _overlap(one: Path, other: Path) -> bool:
 def _private(settings: Settings) -> tuple[Path, ...]:
     """The places that no job may read or write."""
     package = Path(__file__).parents[2]
-    places = [settings.data_dir, settings.pid_file, Path(settings.log.file), package]
+    places = [
+        settings.data_dir,
+        settings.cache.place(settings.data_dir),
+        settings.pid_file,
+        Path(settings.log.file),
+        package,
+    ]
     files = (settings.api.key_file, settings.api.tls_key, *(path for _, path in _secret_files(settings)))
     places += [Path(name) for name in files if name]
     return tuple(place.resolve() for place in places)
@@ -75,7 +81,7 @@ def _unusable(settings: Settings) -> Iterator[Finding]:
         for path in paths:
             if not path or os.access(path, rights):
                 continue
-            if _is_of_another_user(settings.data_dir):
+            if is_of_another_user(settings.data_dir):
                 detail = f"whether {path} can be {verb} by {owner} cannot be seen by the user {user}"
                 yield unknown(about, detail, owner)
             else:
@@ -83,7 +89,7 @@ def _unusable(settings: Settings) -> Iterator[Finding]:
                 yield warning(about, f"{path} cannot be {verb} by the user {user}", hint)
 
 
-def _is_of_another_user(place: Path) -> bool:
+def is_of_another_user(place: Path) -> bool:
     try:
         return os.geteuid() not in (0, place.stat().st_uid)
     except OSError as error:
@@ -104,6 +110,11 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
 def _secret_files(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, credential in settings.credentials.items():
         yield f"credential.{name}", credential.secret.path
+    imgproxy, thumbor = settings.get.imgproxy.grammar, settings.get.thumbor.grammar
+    for about, secrets in (
+        ("get.imgproxy", imgproxy.keys), ("get.imgproxy", imgproxy.salts), ("get.thumbor", thumbor.keys),
+    ):  # fmt: skip
+        yield from dict.fromkeys((about, secret.path) for secret in secrets)
 
 
 def _mode(place: Path) -> int:

@@ -13,7 +13,7 @@ from typing import get_args
 import msgspec
 
 from imgserve.cli import output
-from imgserve.cli.check import certificates, exposure, files, installation, machine, storage, uploads, workers
+from imgserve.cli.check import certificates, exposure, files, installation, machine, mounted, storage, uploads, workers
 from imgserve.cli.check.finding import Finding, State, fault, ok, warning
 from imgserve.errors import counted
 from imgserve.imaging.config import Config as PoolConfig
@@ -55,6 +55,7 @@ def _all(settings: Settings | None, trouble: str) -> Iterator[Finding]:
         yield from uploads.look(settings)
         yield from files.look(settings)
         yield from exposure.look(settings)
+        yield from mounted.look(settings)
         yield from machine.limits(settings)
         yield from certificates.own(settings.api)
 

@@ -14,6 +14,7 @@ from imgserve.cli import owner
 from imgserve.cli.check import mounts
 from imgserve.cli.check.finding import Finding, fault, ok, owner_of, tried, unknown, warning
 from imgserve.cli.control import NotAllowed
+from imgserve.engine.config import FLOORS_SPARED
 from imgserve.errors import cause_of, counted, spell, user_name
 from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.protocol import Counts
@@ -25,7 +26,6 @@ from imgserve.settings.tree import Settings
 LATE_S = 600.0
 # A notice of the server that no setting shows, and that somebody should look after.
 POSSIBLE_PROXY = "possible_proxy"
-_SMALL_DISK = 4  # times the floor: below it the disk is nearly full
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -107,7 +107,7 @@ def _disk(place: Path, floor_bytes: int) -> Iterator[Finding]:
     detail = f"{free_bytes // 1_000_000:,} MB are free, jobs are accepted down to {floor_bytes // 1_000_000:,} MB"
     if free_bytes < floor_bytes:
         yield fault("disk", detail, "free disk space; the server goes on by itself")
-    elif free_bytes < floor_bytes * _SMALL_DISK:
+    elif free_bytes < floor_bytes * FLOORS_SPARED:
         yield warning("disk", detail, "free disk space")
     else:
         yield ok("disk", detail)

@@ -20,12 +20,14 @@ from imgserve.jobs.postgres.connection import Connection
 from imgserve.jobs.postgres.durability import Durability
 from imgserve.jobs.postgres.news import Newer, News
 from imgserve.jobs.postgres.nodes import Sight
+from imgserve.jobs.postgres.purges import SharedPurges
 from imgserve.jobs.postgres.schema import migrate
 from imgserve.jobs.postgres.signals import Signals
 from imgserve.jobs.postgres.snapshots import DatabaseSnapshots
 from imgserve.jobs.postgres.upload_parts import Parts
 from imgserve.jobs.postgres.wakeups import SharedWakeups, SharedWatches
 from imgserve.jobs.protocol import ANY_HOST, HostRoom, OutboxWork, Work
+from imgserve.jobs.purge import Purge
 from imgserve.jobs.sql import feed
 from imgserve.jobs.sql.queue import SqlQueue
 from imgserve.telemetry import logs
@@ -47,7 +49,9 @@ class PostgresQueue(SqlQueue[Connection]):
     ) -> None:  # fmt: skip
         self._commits = Commits(address, self._rejoined, config.lease_s, is_clock_ours=clock is not None)
         self._snapshots = DatabaseSnapshots(address, lambda: self._commits.absence)
-        self._signals = Signals(address, self._hear, self._tell, config.heartbeat_s * INTEREST_BEATS)
+        interest_s = config.heartbeat_s * INTEREST_BEATS
+        self._signals = Signals(address, self._hear, self._connected, self._tell, interest_s)
+        self._shared_purges = SharedPurges(self._signals, interest_s)
         self._shared_wakeups = SharedWakeups(self._signals, has_outbox=role != "api")
         self._shared_watches = SharedWatches(self._signals)
         super().__init__(self._commits, self._snapshots, config, on_end, clock, self._shared_wakeups)
@@ -194,6 +198,16 @@ class PostgresQueue(SqlQueue[Connection]):
         told = Newer(newer.number, newer.output_id, newer.token, newer.key, newer.principal)
         self._signals.tell_soon().newer.append(told)
 
+    @property
+    def tells_purges(self) -> bool:
+        return self._shared_purges.is_wanted
+
+    def tell_purge(self, purge: Purge) -> None:
+        self._shared_purges.tell(purge)
+
+    def when_purged(self, purged: Callable[[Purge], object], missed: Callable[[], object]) -> None:
+        self._shared_purges.listen(purged, missed)
+
     async def heartbeat(self, claims: tuple[Claim, ...], now: float) -> frozenset[int]:
         self._last_now = now
         ours = await super().heartbeat(claims, now)
@@ -229,10 +243,12 @@ class PostgresQueue(SqlQueue[Connection]):
             self._signals.want(topic)
         if self._shared_watches.is_watched:
             self._signals.want("events")
+        self._shared_purges.want()
 
     def _hear(self, news: News) -> None:
         if news.is_new:
             self._want()
+        self._shared_purges.hear(news)
         self._shared_wakeups.hear(news)
         self._shared_watches.hear(news)
         if news.ends and self._clock is not None:
@@ -243,6 +259,9 @@ class PostgresQueue(SqlQueue[Connection]):
             self._committer.run_later(self._read_adoptable)
         for newer in news.newer:
             self._on_newer(Intent(newer.number, newer.output_id, newer.token, newer.key, "final", newer.principal))
+
+    def _connected(self) -> None:
+        self._shared_purges.connected()
 
     def _tell(self, text: bytes) -> None:
         self._committer.run_later(lambda db: nodes.tell(db, text))

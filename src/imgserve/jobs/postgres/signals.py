@@ -40,16 +40,19 @@ ANYTHING = News(came={"work", "outbox", "freed", "ended", "events"})
 
 class Signals:
     """``hear`` gets the news of other nodes. While they cannot be heard it is told from time to time that anything may
-    have come. ``send`` takes messages while there is no connection for them.
+    have come. ``connected`` is called when they can be heard again. ``send`` takes messages while there is no
+    connection for them.
 
     ``interest_s``: for so long a node wants what it has said that it wants.
     """
 
     def __init__(
-        self, address: Address, hear: Callable[[News], None], send: Callable[[bytes], None], interest_s: float
-    ) -> None:
+        self, address: Address, hear: Callable[[News], None], connected: Callable[[], None],
+        send: Callable[[bytes], None], interest_s: float,
+    ) -> None:  # fmt: skip
         self._address = address
         self._hear = hear
+        self._connected = connected
         self._send_otherwise = send
         self._jitter = random.random
         self._interest_s = interest_s
@@ -136,11 +139,13 @@ class Signals:
         self._is_due = False
         if not self._outgoing or (self._line is not None and not self._line.idle.is_set()):
             return
-        outgoing, self._outgoing = self._outgoing, News()
+        outgoing, self._outgoing = news.divided(self._outgoing)
         if self.has_others or outgoing.is_new:
             self._sent_at = time.monotonic()
             send = self._send_otherwise if self._line is None else self._line.send
             send(news.encode(outgoing))
+        if self._outgoing and self._line is None:
+            self.tell_soon()
 
     def _sent(self) -> None:
         if self._outgoing:
@@ -161,6 +166,7 @@ class Signals:
                 self._outgoing.came |= TOPICS
                 self._send()
                 self._hear(News(came=set(TOPICS)))
+                self._connected()
                 yield line
         finally:
             self._line = None

@@ -38,6 +38,7 @@ from imgserve.jobs.protocol import (
     UploadParts,
     Work,
 )
+from imgserve.jobs.purge import Purge
 from imgserve.jobs.sql import admission, attempts, destinations, operator, outbox, placeholders, uploads
 from imgserve.jobs.sql import prune as pruning
 from imgserve.jobs.sql.backlog import Backlog
@@ -232,6 +233,16 @@ class SqlQueue(Generic[D]):
         return await self._committer.run(
             lambda db: destinations.acquire(db, intent, self._epoch, now), note, survives_power_loss=False
         )
+
+    @property
+    def tells_purges(self) -> bool:
+        return False
+
+    def tell_purge(self, purge: Purge) -> None:
+        """All caches are this process's own."""
+
+    def when_purged(self, purged: Callable[[Purge], object], missed: Callable[[], object]) -> None:
+        """There is nobody to hear."""
 
     def when_newer(self, call: Callable[[Intent], None]) -> None:
         self._on_newer = call

@@ -1,0 +1,177 @@
+"""The sources of GETs: fetched once for all that ask at the same time, cached, and asked for again when it is due.
+
+In: a judged ``Source``. Out: its bytes with the validator that identifies them. Called by ``images``.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Self
+
+import msgspec
+
+from imgserve.blob import Blob
+from imgserve.engine.cache.body import READ_BYTES
+from imgserve.engine.cache.cache import Cache
+from imgserve.engine.cache.entry import Key, Meta, Validator
+from imgserve.engine.cache.freshness import Lifetimes, freshness, stamped
+from imgserve.engine.cache.memory import Hit
+from imgserve.engine.cache.purge import Work
+from imgserve.engine.singleflight import SingleFlight
+from imgserve.engine.source_lifetime import fresh_s, modified_s
+from imgserve.errors import ImgserveError
+from imgserve.request.source import Source
+from imgserve.transfer.digest import sha256_of
+from imgserve.transfer.dispatch import Transfers
+from imgserve.transfer.faults import SourceNotFound, SourceRefused, SourceTooLarge, SourceUnavailable
+from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.version import UNKNOWN, Version
+
+# Errors that are remembered for seconds: the source itself is at fault, not this server's load.
+_OF_SOURCE = (SourceNotFound, SourceRefused, SourceTooLarge, SourceUnavailable)
+_MOST_ERRORS = 10_000
+# A source, and the generation of its purges.
+_Flight = tuple[Key, tuple[int, int]]
+
+
+class Original(msgspec.Struct, frozen=True):
+    """A handle of a source's bytes, which its owner closes. ``meta`` has validator and times."""
+
+    blob: Blob
+    meta: Meta
+
+    def share(self) -> "Original":
+        return msgspec.structs.replace(self, blob=self.blob.share())
+
+    def close(self) -> None:
+        self.blob.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Originals:
+    """``lifetimes``: how long a source is used without being asked for, where its server does not say."""
+
+    def __init__(
+        self,
+        transfers: Transfers,
+        cache: Cache,
+        lifetimes: Lifetimes,
+        negative_s: float,
+        within_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._transfers = transfers
+        self._cache = cache
+        self._lifetimes = lifetimes
+        self._negative_s = negative_s
+        self._within_s = within_s
+        self._clock = clock
+        self._under_way: SingleFlight[Original] = SingleFlight()
+        self._errors: OrderedDict[_Flight, tuple[float, ImgserveError]] = OrderedDict()
+
+    def key_of(self, source: Source) -> Key:
+        return Key(source.url, variant=source.sends.credential)
+
+    async def known(self, source: Source) -> Meta | None:
+        """Of a source that need not be asked for. For answers that need no bytes."""
+        hit = await self._cache.find(self.key_of(source))
+        if hit is None:
+            return None
+        with hit:
+            return hit.meta if freshness(hit.meta, self._clock()) == "fresh" else None
+
+    async def get(self, source: Source, principal: str) -> Original:
+        """The bytes, which the caller closes. Raises the transfer's faults."""
+        key = self.key_of(source)
+        # One that was asked for after a purge gets no bytes from before it.
+        flight = (key, self._cache.generation_of(key))
+        self._raise_known(flight)
+
+        def begin() -> asyncio.Task[Original]:
+            return asyncio.create_task(self._got(key, source, principal))
+
+        try:
+            return await self._under_way.result(flight, begin)
+        except _OF_SOURCE as error:
+            self._remember(flight, error)
+            raise
+
+    async def _got(self, key: Key, source: Source, principal: str) -> Original:
+        with self._cache.begin(key) as work:
+            hit = await self._cache.find(key)
+            if hit is None:
+                return await self._fetched(work, source, principal, None)
+            with hit:
+                if freshness(hit.meta, self._clock()) == "fresh":
+                    return await self._of_hit(hit, hit.meta)
+                return await self._fetched(work, source, principal, hit)
+
+    async def _fetched(self, work: Work, source: Source, principal: str, hit: Hit | None) -> Original:
+        held = UNKNOWN if hit is None else _version(hit.meta.validator)
+        with self._transfers.open(source, within_s=self._within_s, principal=principal, held=held) as fetch:
+            blob = await fetch.finish()
+            if fetch.is_unchanged and hit is not None:
+                meta = self._stamped(hit.meta, fetch.version)
+                original = await self._of_hit(hit, meta)
+            else:
+                validator = Validator(fetch.version.etag, fetch.version.modified, (await sha256_of(blob)).hex())
+                meta = self._stamped(Meta("application/octet-stream", "", 0.0, 0.0, validator=validator), fetch.version)
+                original = Original(blob.share(), meta)
+        if meta.fresh_until_s > meta.stored_at_s or _version(meta.validator).is_known:
+            self._cache.store(work, original.blob, meta)
+        return original
+
+    def _stamped(self, meta: Meta, version: Version) -> Meta:
+        now_s = self._clock()
+        lifetime_s = fresh_s(version, now_s)
+        lifetimes = self._lifetimes
+        if lifetime_s is not None:
+            lifetimes = msgspec.structs.replace(lifetimes, fresh_s=lifetime_s)
+        changed_s = modified_s(version, now_s)
+        if changed_s is not None:
+            meta = msgspec.structs.replace(meta, last_modified_s=changed_s)
+        return stamped(meta, now_s, lifetimes)
+
+    async def _of_hit(self, hit: Hit, meta: Meta) -> Original:
+        """A copy of the bytes, counted as those of a download are."""
+
+        async def copy(into: Fetch) -> None:
+            await into.reserve(hit.size_bytes)
+            if isinstance(hit.body, bytes):
+                into.write(hit.body)
+                return
+            position = 0
+            while position < hit.size_bytes:
+                piece = await asyncio.to_thread(hit.body.read, READ_BYTES, position)
+                if not piece:
+                    raise SourceUnavailable("The cached source could not be read", is_retryable=True)
+                position += len(piece)
+                into.write(piece)
+
+        with self._transfers.receive(copy) as fetch:
+            return Original((await fetch.finish()).share(), meta)
+
+    def _raise_known(self, flight: _Flight) -> None:
+        """Raises the error of a moment ago."""
+        until_s, error = self._errors.get(flight, (0.0, None))
+        if error is None:
+            return
+        if self._clock() < until_s:
+            raise error.with_traceback(None)
+        del self._errors[flight]
+
+    def _remember(self, flight: _Flight, error: ImgserveError) -> None:
+        if flight not in self._errors and self._negative_s:
+            self._errors[flight] = (self._clock() + self._negative_s, error)
+            if len(self._errors) > _MOST_ERRORS:
+                self._errors.popitem(last=False)
+
+
+def _version(validator: Validator) -> Version:
+    return Version(validator.etag, validator.last_modified)
