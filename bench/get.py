@@ -39,7 +39,7 @@ HIT = "/_/rs:fit:420:420/plain/0.jpg"
 BOX_PX = 512
 _REQUESTS = re.compile(r"Requests/sec:\s+([\d.]+)")
 _NGINX = """
-daemon off;
+{user}daemon off;
 worker_processes 1;
 pid {work}/nginx.pid;
 error_log {work}/nginx.log;
@@ -122,7 +122,8 @@ def _nginx(top: Path, root: Path) -> Iterator[str]:
     """Its URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
-    (top / "nginx.conf").write_text(_NGINX.format(work=top, port=port, root=root))
+    user = "user root;\n" if os.geteuid() == 0 else ""  # else its process cannot enter the directory
+    (top / "nginx.conf").write_text(_NGINX.format(user=user, work=top, port=port, root=root))
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if program is None:
         raise SystemExit("nginx is not installed: apt-get install nginx")
