@@ -1,6 +1,6 @@
 """``imgserve import-config``: the settings of imgproxy or thumbor as settings of imgserve, on standard output.
 
-What has no counterpart is listed on stderr, one line each. Nothing of the other server's file is executed.
+Settings without a counterpart are listed on stderr, one line each. Nothing of the other server's file is executed.
 """
 
 import argparse

@@ -27,7 +27,7 @@ from imgserve.setting import Secret
 
 _UNSAFE = "unsafe"
 _BASE = re.compile(r"(?:(?:https?:)?//[^/?#\s]+)?(?:/[^?#\s]*)?")
-# In the order of a path. What is none of them is a filter.
+# In the order of a path. Any other option is a filter.
 _THUMBOR_ORDER = ("meta", "trim", "box", "fit", "stretch", "size", "padding", "halign", "valign", "smart")
 _THUMBOR_WORDS = {
     "meta": re.compile("meta"),

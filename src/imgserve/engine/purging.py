@@ -45,7 +45,7 @@ class Purging:
         self.mounts: Sequence[Mount] = ()
 
     def open(self) -> None:
-        """The caches are open. What other servers have purged before this moment is not known."""
+        """The caches are open. Purges of other servers before this moment are not known."""
         self._is_open = True
         self._queue.when_purged(self._begin, self._distrust)
 

@@ -4,7 +4,7 @@
 was written is refused: its lengths and two checksums are compared first.
 
 The checksum is CRC-32 (ISO 3309, ``zlib``): 20 KB take 5 µs, with BLAKE2b 26 µs and with SHA-256 18 µs. It is there for
-disks and for files that were changed by accident. Whoever may write into the directory can forge any checksum.
+disks and for files that were changed by accident. A program that may write into the directory can forge any.
 """
 
 import struct

@@ -84,7 +84,7 @@ class Store:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = _locked(self.directory)
         try:
-            # What a killed server was writing.
+            # A killed server left half-written files here.
             shutil.rmtree(self.directory / "new", ignore_errors=True)
             for name in ("entries", "new", "old"):
                 (self.directory / name).mkdir(mode=0o700, exist_ok=True)

@@ -3,7 +3,7 @@
 The principal with the fewest running jobs is next, so a long backlog of one principal delays nobody else; priorities
 order its own jobs (``lanes``). Jobs for a host without room are passed over. Each claim (``attempts``) asks inside its
 transaction. The cost is one look into an index for each lane with open jobs, for each claimed job, and for each set of
-hosts (``heads``) without room. What all lanes need is asked for at once, since each answer of another machine takes its
+hosts (``heads``) without room. One request asks for what all lanes need, since each answer of another machine takes its
 time.
 """
 

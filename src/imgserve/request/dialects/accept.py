@@ -21,7 +21,7 @@ MAX_WIDTH_PX = 65_535
 _BY_NAME = frozenset({"avif", "webp", "jxl"})
 _FORMAT_OF_TYPE: dict[str, Format] = {kind: name for name, kind in MEDIA_TYPE.items() if name in _BY_NAME}
 
-# A browser sends up to ten ranges, in 150 bytes. What is known of a longer text is not kept.
+# A browser sends up to ten ranges, in 150 bytes. A longer text is parsed anew each time.
 _MOST_RANGES, _MOST_BYTES, _MOST_KEPT = 64, 4_096, 512
 # A comma or a semicolon inside a quoted text parts nothing. An unfinished text reaches to the end.
 _QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'

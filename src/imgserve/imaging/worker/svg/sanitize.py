@@ -97,7 +97,7 @@ def _plain(data: bytes) -> bytes:
 
 
 class _Writer:
-    """Writes SVG's own elements as expat reads them. What is in any other one is left out with it."""
+    """Writes SVG's own elements as expat reads them. Any other element is left out with its content."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
