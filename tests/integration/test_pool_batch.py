@@ -66,7 +66,7 @@ RECIPES = [
     Recipe((Resize(width=100),), Encode("webp", profile="source")),
 ]
 IDLE_S = 1.5  # a worker frees its memory after a second
-AT_ONE_SCALE = [Recipe((Resize(width=width),), JPEG) for width in (110, 100)]
+AT_ONE_SCALE = [Recipe((Resize(width=width),), JPEG) for width in (104, 100)]
 HEAVY = Recipe((Resize(width=2000), Blur(8.0)), JPEG)
 IMPOSSIBLE = Recipe((Resize(width=300),), Encode("jpeg", max_bytes=100))
 

@@ -325,5 +325,7 @@ def test_broken_blocks_are_dropped_and_the_picture_is_not(metadata: Metadata) ->
         (0xED, b"Photoshop 3.0\x008BIM\x04\x04\0\0\xff\xff\xff\xff"),
     )  # fmt: skip
     broken = b"".join(bytes((0xFF, kind)) + (len(body) + 2).to_bytes(2, "big") + body for kind, body in segments)
-    data = file_of(Encode("jpeg", metadata=metadata), plain[:2] + broken + plain[2:], STORED)
-    assert data == file_of(Encode("jpeg"), plain, STORED)
+    shown = opened(file_of(Encode("jpeg", metadata=metadata), plain[:2] + broken + plain[2:], STORED))
+    # libvips reads the one of broken EXIF, and makes it smaller by other rounding.
+    assert pictures.distance(shown, opened(file_of(Encode("jpeg"), plain, STORED))) < 2
+    assert set(shown.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi"}

@@ -64,7 +64,7 @@ def test_it_decodes_once_for_each_key() -> None:
     cache, decoder = PixelCache(), Decoder()
     for key in "aabbab":
         assert cache.image(key, decoder.image).width == SIDE
-        assert cache.decoded(key + "turbo", decoder.decoded) is not None
+        assert cache.decoded(key + "turbo", Decoded, decoder.decoded) is not None
     assert decoder.decodes == 4
 
 
@@ -83,15 +83,15 @@ def test_larger_pictures_than_its_room_are_left_as_they_are() -> None:
     cache, decoder = PixelCache(BYTES - 1), Decoder()
     cache.image("a", decoder.image)
     cache.image("a", decoder.image)
-    cache.decoded("b", decoder.decoded)
-    cache.decoded("b", decoder.decoded)
+    cache.decoded("b", Decoded, decoder.decoded)
+    cache.decoded("b", Decoded, decoder.decoded)
     assert decoder.decodes == 4
 
 
 def test_a_fault_is_not_kept() -> None:
     cache = PixelCache()
-    assert cache.decoded("a", lambda: None) is None
-    assert cache.decoded("a", Decoder().decoded) is not None
+    assert cache.decoded("a", Decoded, lambda: None) is None
+    assert cache.decoded("a", Decoded, Decoder().decoded) is not None
 
 
 def test_another_batch_gets_another_cache() -> None:

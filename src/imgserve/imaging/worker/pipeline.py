@@ -16,6 +16,7 @@ from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.further import Further
+from imgserve.imaging.worker.metadata import embed, kept
 from imgserve.imaging.worker.picture import Picture, unreadable
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.saver import extras
@@ -158,10 +159,12 @@ def _is_deep(recipe: Recipe) -> bool:
 def _jpeg_of_jpeg(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
     """The fast path: the result's file, if one resize makes a plain JPEG of another."""
     encode = rendering.recipe.encode
-    settings = save.quick_settings(encode) if rendering.format == "jpeg" and save.is_plain(encode) else None
+    settings = save.quick_settings(encode) if rendering.format == "jpeg" and save.is_one_encode(encode) else None
     match steps:
         case (Step(operation=Resize() as operation) as only,) if settings is not None:
-            return resize.jpeg_of_jpeg(picture, operation, only.before, only.size, settings)
+            file = resize.jpeg_of_jpeg(picture, operation, only.before, only.size, settings)
+            if file is not None:
+                return embed.embedded(file, "jpeg", kept.of(picture, encode, "jpeg", only.size))
     return None
 
 

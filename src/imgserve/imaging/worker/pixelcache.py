@@ -9,13 +9,14 @@ from typing import TypeVar
 
 import pyvips
 
-from imgserve.imaging.worker.formats.turbojpeg import Decoded
+from imgserve.imaging.worker.formats.turbojpeg import Decoded, Planes
 
 MOST_BYTES = 200_000_000  # 50 megapixels of three bands at all four scales of libjpeg
 _SAMPLE_BYTES = {"uchar": 1, "char": 1, "ushort": 2, "short": 2}
 _MOST_SAMPLE_BYTES = 16
 
-_Pixels = TypeVar("_Pixels", pyvips.Image, Decoded)
+_Pixels = TypeVar("_Pixels", pyvips.Image, Decoded, Planes)
+_Turbo = TypeVar("_Turbo", Decoded, Planes)
 
 
 class PixelCache:
@@ -23,7 +24,7 @@ class PixelCache:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._entries: dict[Hashable, tuple[pyvips.Image | Decoded, int]] = {}
+        self._entries: dict[Hashable, tuple[pyvips.Image | Decoded | Planes, int]] = {}
 
     def image(self, key: Hashable, opened: Callable[[], pyvips.Image]) -> pyvips.Image:
         """The image of ``opened``: in memory if it fits into the cache, else as it is. Raises pyvips.Error."""
@@ -38,15 +39,15 @@ class PixelCache:
             self._entries[key] = image, size_bytes
         return image
 
-    def decoded(self, key: Hashable, decode: Callable[[], Decoded | None]) -> Decoded | None:
+    def decoded(self, key: Hashable, kind: type[_Turbo], decode: Callable[[], _Turbo | None]) -> _Turbo | None:
         """The pixels of ``decode``. None is not kept."""
-        kept = self._used(key, Decoded)
+        kept = self._used(key, kind)
         if kept is not None:
             return kept
         decoded = decode()
-        if decoded is not None and len(decoded.pixels) <= self._most_bytes:
-            self._make_room(len(decoded.pixels))
-            self._entries[key] = decoded, len(decoded.pixels)
+        if decoded is not None and decoded.size_bytes <= self._most_bytes:
+            self._make_room(decoded.size_bytes)
+            self._entries[key] = decoded, decoded.size_bytes
         return decoded
 
     def __len__(self) -> int:

@@ -131,7 +131,12 @@ def check_side(size: Size, output_format: Format) -> None:
 
 def is_plain(encode: Encode) -> bool:
     """Whether one encode is the whole file, with nothing of the source but its pixels."""
-    return encode.metadata == "none" and encode.profile == "srgb" and encode.max_bytes is None
+    return encode.metadata == "none" and is_one_encode(encode)
+
+
+def is_one_encode(encode: Encode) -> bool:
+    """Whether the pixels are written once, in sRGB."""
+    return encode.profile == "srgb" and encode.max_bytes is None
 
 
 def quick_settings(encode: Encode) -> turbojpeg.Settings | None:

@@ -198,7 +198,7 @@ def test_thin_tiles_and_limits_of_2() -> None:
 
 
 def exact(width: int, height: int) -> Resize:
-    return Resize(width, height, fit="fill", if_small="enlarge", kernel="lanczos3", linear_light=False)
+    return Resize(width, height, fit="fill", if_small="enlarge", kernel="lanczos3")
 
 
 JPEG, ALPHA = ImageInfo("jpeg", 300, 200), ImageInfo("png", 300, 200, has_alpha=True)

@@ -58,7 +58,7 @@ def size(options: str, info: ImageInfo = JPEG) -> tuple[int, int]:
 
 
 def resize(width: int, height: int, **fields: Any) -> Resize:
-    return Resize(width, height, fit="fill", if_small="enlarge", linear_light=False, **fields)
+    return Resize(width, height, fit="fill", if_small="enlarge", **fields)
 
 
 def crop(left: int, top: int, width: int, height: int) -> Crop:

@@ -1,45 +1,53 @@
 """The fast path for the commonest job: a JPEG, or a part of it, made smaller. Called by ``pipeline``, if the result is
 a JPEG too, and by ``steps/resize.py``.
 
-It decodes at a smaller scale (libjpeg's own DCT scaling) and resamples the crop once by Lanczos, without libvips. An
-unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips then raises the fault.
+It decodes at a smaller scale (libjpeg's own DCT scaling) and resamples the crop once by Lanczos, without libvips; for
+another JPEG in ``planes``. An unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips then
+raises the fault.
 """
 
 import math
-import sys
 
 import pyvips
 
 from imgserve.imaging.worker import cover, ending
 from imgserve.imaging.worker.cover import Part
-from imgserve.imaging.worker.formats import turbojpeg
+from imgserve.imaging.worker.formats import planes, resizer, turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import UPRIGHT, Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
 from imgserve.imaging.worker.picture import Picture
 from imgserve.request.imageinfo import Size
 
-# The resizer loads Pillow where there is one: memory, and decoders that no worker needs.
-_hides_pillow = sys.modules.setdefault("PIL", None) is None  # type: ignore[arg-type]
-try:
-    import cykooz_resizer as resizer
-except ImportError:  # no wheel for this machine
-    resizer = None
-finally:
-    if _hides_pillow:
-        del sys.modules["PIL"]
-
 _MAX_DECODED_PIXELS = 8_000_000  # for more, libvips' strips need less memory
 _LEFT_TO_RESAMPLE = 2  # libvips' rule: the resampler shrinks at least this much after the decoder
+_LEFT_IN_LIGHT = 1.5  # in linear light no more is needed for the same quality
+_LEAST_IN_PLANES_PX = 16  # where a chroma sample beyond the edge would be seen
 _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
 
 
-def again(picture: Picture, part: Part, size: Size, settings: turbojpeg.Settings) -> bytes | None:
-    """The part as a JPEG of exactly ``size``, upright; None if libvips has to make it."""
-    if picture.plain_jpeg is None or picture.plain_jpeg.orientation != UPRIGHT:
+def again(
+    picture: Picture, part: Part, size: Size, settings: turbojpeg.Settings, *, is_in_light: bool = True
+) -> bytes | None:
+    """The part as a JPEG of exactly ``size``, upright; None if libvips has to make it. ``is_in_light``: by the light
+    of its luma instead of its stored values.
+    """
+    header = picture.plain_jpeg
+    if header is None or header.orientation != UPRIGHT or min(size.width_px, size.height_px) < _LEAST_IN_PLANES_PX:
         return None
-    pixels = _scaled(picture, picture.plain_jpeg, part, size)
-    return turbojpeg.encode(pixels, settings) if pixels is not None else None
+    shrink = _shrink(picture, header, part, size, _LEFT_IN_LIGHT if is_in_light else _LEFT_TO_RESAMPLE)
+    if shrink is None:
+        return None
+    part, chroma_side = Part(*(side / shrink for side in part)), turbojpeg.chroma_side(settings)
+    decoded = picture.cache.decoded(
+        ("planes", shrink),
+        turbojpeg.Planes,
+        lambda: turbojpeg.decode_planes(picture.data, header.stored, shrink),
+    )
+    if decoded is None:
+        return None
+    smaller = planes.smaller(decoded, part, size, chroma_side, is_in_light=is_in_light)
+    return turbojpeg.encode_planes(smaller, size.width_px, size.height_px, settings)
 
 
 def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
@@ -64,29 +72,30 @@ def _is_in_the_middle(part: Part, width: int, height: int) -> bool:
 
 
 def _scaled(picture: Picture, header: Header, part: Part, size: Size) -> Decoded | None:
-    """As stored. Only a JPEG with its end mark."""
-    factor = min(part.width / size.width_px, part.height / size.height_px)
-    if resizer is None or factor < 1 or not ending.has_end_mark(picture.data, picture.format):
+    """As stored."""
+    shrink = _shrink(picture, header, part, size, _LEFT_TO_RESAMPLE)
+    if shrink is None:
         return None
-    shrink = next((step for step in _SHRINKS if factor >= step * _LEFT_TO_RESAMPLE), 1)
-    if header.width * header.height / shrink**2 > _MAX_DECODED_PIXELS:
-        return None
-    shape = (header.width, header.height, header.bands)
-    decoded = picture.cache.decoded(("turbojpeg", shrink), lambda: turbojpeg.decode(picture.data, shape, shrink))
+    decoded = picture.cache.decoded(
+        ("turbojpeg", shrink), Decoded, lambda: turbojpeg.decode(picture.data, header.stored, shrink)
+    )
     if decoded is None:
         return None
-    return _resized(decoded, Part(*(side / shrink for side in part)), size)
+    samples: resizer.Samples = "U8" if decoded.bands == 1 else "U8x3"
+    part = Part(*(side / shrink for side in part))
+    pixels = resizer.resized(decoded.pixels, decoded.width, decoded.height, part, size, samples)
+    return Decoded(size.width_px, size.height_px, decoded.bands, pixels)
 
 
-def _resized(decoded: Decoded, part: Part, size: Size) -> Decoded:
-    kind = resizer.PixelType.U8 if decoded.bands == 1 else resizer.PixelType.U8x3
-    result = resizer.ImageData(size.width_px, size.height_px, kind)
-    left, top, width, height = part
-    box = resizer.CropBox(left, top, min(width, decoded.width - left), min(height, decoded.height - top))
-    kernel = resizer.ResizeAlg.convolution(resizer.FilterType.lanczos3)
-    source = resizer.ImageData(decoded.width, decoded.height, kind, decoded.pixels)
-    resizer.Resizer().resize(source, result, resizer.ResizeOptions(kernel, crop_box=box))
-    return Decoded(size.width_px, size.height_px, decoded.bands, bytes(result.get_buffer()))
+def _shrink(picture: Picture, header: Header, part: Part, size: Size, left: float) -> int | None:
+    """The scale of the decoder, which leaves at least ``left`` to the resampler. None if libvips has to make it: a
+    picture that grows or would take much memory, and one without its end mark.
+    """
+    factor = min(part.width / size.width_px, part.height / size.height_px)
+    if not resizer.is_there() or factor < 1 or not ending.has_end_mark(picture.data, picture.format):
+        return None
+    shrink = next((step for step in _SHRINKS if factor >= step * left), 1)
+    return shrink if header.width * header.height / shrink**2 <= _MAX_DECODED_PIXELS else None
 
 
 def _upright(stored: Decoded, orientation: int) -> pyvips.Image:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import profile
 from imgserve.imaging.worker.formats import tiff, turbojpeg
+from imgserve.imaging.worker.formats.turbojpeg import Stored
 from imgserve.imaging.worker.source import Data
 
 SCAN = 0xDA
-_MARKER, _FILL, _APP1, _APP2 = 0xFF, 0xFF, 0xE1, 0xE2
+_MARKER, _FILL, _APP1, _APP2, _APP13 = 0xFF, 0xFF, 0xE1, 0xE2, 0xED
 _FIRST_WITH_LENGTH = 0xC0
 # Frames that are neither baseline, extended nor progressive. libjpeg-turbo 3.0 to 3.1.3 decodes lossless ones at full
 # size even for a smaller target, and so writes beyond our buffer (its ChangeLog, 3.1.4).
@@ -30,10 +31,16 @@ _MOST_SEGMENTS = 2000  # a profile or a depth map of many megabytes has some hun
 class Header(NamedTuple):
     """Of 8 bits, grey (1 band) or YCbCr (3), with no profile but sRGB. Sides as stored; ``orientation`` is EXIF's."""
 
-    width: int
-    height: int
-    bands: int
+    stored: Stored
     orientation: int
+
+    @property
+    def width(self) -> int:
+        return self.stored.width
+
+    @property
+    def height(self) -> int:
+        return self.stored.height
 
 
 def read(data: Data) -> Header | None:
@@ -42,7 +49,7 @@ def read(data: Data) -> Header | None:
     shape = turbojpeg.shape(data) if orientation is not None else None
     if orientation is None or shape is None:
         return None
-    return Header(*shape, orientation)
+    return Header(shape, orientation)
 
 
 def segments(data: Data) -> Iterator[tuple[int, int, int]]:
@@ -52,6 +59,11 @@ def segments(data: Data) -> Iterator[tuple[int, int, int]]:
         kind, begins = data[at + 1], at + 4
         at += 1 if kind == _FILL else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         yield kind, begins, at
+
+
+def has_metadata(data: Data) -> bool:
+    """Whether a plain JPEG has a segment where EXIF, XMP or IPTC may be."""
+    return any(kind in (_APP1, _APP13) for kind, _, _ in islice(segments(data), _MOST_SEGMENTS))
 
 
 def _orientation(data: Data) -> int | None:

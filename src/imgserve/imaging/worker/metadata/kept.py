@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import vips
-from imgserve.imaging.worker.formats import heif
+from imgserve.imaging.worker.formats import heif, jpegheader
 from imgserve.imaging.worker.metadata import exif, iptc, xmp
 from imgserve.imaging.worker.metadata.credit import Credit
 from imgserve.imaging.worker.metadata.exif import Exif
@@ -36,7 +36,7 @@ class Blocks(NamedTuple):
 
 def of(picture: Picture, encode: Encode, output_format: Format, size: Size) -> Blocks:
     """For a result of this size. Raises SourceUnreadable."""
-    if encode.metadata == "none" or picture.format == "svg":
+    if encode.metadata == "none" or picture.format == "svg" or _has_none(picture):
         return Blocks()
     read = read_exif(picture)
     datasets = _read_iptc(picture)
@@ -56,6 +56,11 @@ def of(picture: Picture, encode: Encode, output_format: Format, size: Size) -> B
         iptc.bare(kept_datasets) if output_format not in _WITHOUT_IPTC else b"",
         kept_packet if len(kept_packet) <= MOST_BYTES else b"",  # its escapes may have made it longer
     )
+
+
+def _has_none(picture: Picture) -> bool:
+    """Whether it is plain that there is none, in a tenth of the time that libvips takes to look."""
+    return picture.plain_jpeg is not None and not jpegheader.has_metadata(picture.data)
 
 
 def _field(picture: Picture, name: str) -> bytes:

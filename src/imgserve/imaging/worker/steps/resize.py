@@ -56,7 +56,8 @@ def jpeg_of_jpeg(
 ) -> bytes | None:
     """The result's file, if a plain JPEG becomes another one; None for everything else."""
     part = _part(operation, before.size, operation.whole(before, size), size) if _is_plain(operation) else None
-    return jpeg.again(picture, part, size, settings) if part is not None else None
+    is_in_light = operation.linear_light == "auto"
+    return jpeg.again(picture, part, size, settings, is_in_light=is_in_light) if part is not None else None
 
 
 def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:

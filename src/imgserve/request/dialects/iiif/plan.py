@@ -113,7 +113,7 @@ def operations(parameters: Parameters, rendered: Rendered, *, is_svg: bool, has_
     if region.size != whole:
         changes.append(_crop(region))
     if size != now:
-        changes.append(Resize(size.width_px, size.height_px, fit="fill", if_small="enlarge", linear_light=False))
+        changes.append(Resize(size.width_px, size.height_px, fit="fill", if_small="enlarge"))
     if parameters.is_mirrored:
         changes.append(Flop())
     is_opaque = parameters.format == "jpeg"

@@ -185,7 +185,7 @@ def _resized(picture: Parameters, before: Sides, after: Sides) -> Steps:
     if before == after:
         return ()
     width, height = _side(after.width), _side(after.height)
-    return (Resize(width, height, fit="fill", if_small="enlarge", kernel=picture.kernel, linear_light=False),)
+    return (Resize(width, height, fit="fill", if_small="enlarge", kernel=picture.kernel),)
 
 
 def _within(inner: Canvas, box: Sides, at: place.Place, dpr: float) -> Canvas:

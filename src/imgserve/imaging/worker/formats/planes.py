@@ -1,0 +1,73 @@
+"""Makes the planes of a JPEG smaller, for another JPEG: without a turn through RGB, and luma by its light.
+
+Called by ``jpeg``. Light adds up, stored values do not: a thin bright line on black, made smaller by its stored values,
+is too dark. A value's square stands for its light here. sRGB's own curve (IEC 61966-2-1) gives the same quality by
+SSIMULACRA2, and the same bytes.
+"""
+
+import math
+from functools import lru_cache
+
+import pyvips
+
+from imgserve.imaging.worker.cover import Part
+from imgserve.imaging.worker.formats import resizer
+from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
+from imgserve.request.imageinfo import Size
+
+_MOST = 255
+
+
+def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_light: bool) -> list[bytes]:
+    """Each plane of a picture of ``size``, whose chroma has a sample for ``chroma_side`` luma samples across and down.
+
+    ``part``: of the luma. Its sides are those of ``size`` or longer, and not longer than the planes are.
+    """
+    _, *chroma = planes.planes
+    whole = chroma_side if chroma else 1
+    columns, rows = -(-size.width_px // whole) * whole, -(-size.height_px // whole) * whole
+    if (columns, rows) != (size.width_px, size.height_px):
+        # The last sample of chroma covers as much again beyond the picture.
+        spare = math.ceil(max(part.width / size.width_px, part.height / size.height_px)) + 1
+        planes = Planes(tuple(_padded(plane, spare) for plane in planes.planes))
+        part = part._replace(width=part.width * columns / size.width_px, height=part.height * rows / size.height_px)
+    luma, *chroma = planes.planes
+    resized = _resized_by_light if is_in_light else _resized
+    coloured = Size(columns // whole, rows // whole)
+    return [resized(luma, part, Size(columns, rows)), *(_resized(plane, part, coloured) for plane in chroma)]
+
+
+def _padded(plane: Plane, spare: int) -> Plane:
+    """With ``spare`` more columns and rows, which repeat its last ones."""
+    width, height, across, down, samples = plane
+    starts = range(0, width * height, width)
+    rows = [samples[at : at + width] + samples[at + width - 1 : at + width] * spare for at in starts]
+    return Plane(width + spare, height + spare, across, down, b"".join(rows + rows[-1:] * spare))
+
+
+def _resized(plane: Plane, part: Part, size: Size) -> bytes:
+    return resizer.resized(plane.samples, plane.width, plane.height, _of_plane(part, plane), size, "U8")
+
+
+def _resized_by_light(plane: Plane, part: Part, size: Size) -> bytes:
+    stored = pyvips.Image.new_from_memory(plane.samples, plane.width, plane.height, 1, "uchar")
+    light = _computed(stored * stored)
+    smaller = resizer.resized(light, plane.width, plane.height, _of_plane(part, plane), size, "U16")
+    image = pyvips.Image.new_from_memory(smaller, size.width_px, size.height_px, 1, "ushort")
+    return _computed(image.maplut(_roots()))
+
+
+def _computed(image: pyvips.Image) -> bytes:
+    """In this thread: to start libvips' own ones takes longer than the work."""
+    return bytes(pyvips.Region.new(image).fetch(0, 0, image.width, image.height))
+
+
+def _of_plane(part: Part, plane: Plane) -> Part:
+    left, top, width, height = part
+    return Part(left / plane.across, top / plane.down, width / plane.across, height / plane.down)
+
+
+@lru_cache(maxsize=1)
+def _roots() -> pyvips.Image:
+    roots = pyvips.Image.identity(ushort=True) ** 0.5
+    return (roots > _MOST).ifthenelse(_MOST, roots).rint().cast("uchar").copy_memory()

@@ -1,0 +1,144 @@
+"""A JPEG that becomes a smaller one in its planes, against libvips in linear light and Pillow, which know no planes."""
+
+import ctypes
+import functools
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgserve.imaging.worker.cover import Part
+from imgserve.imaging.worker.formats import jpeg, planes, turbojpeg
+from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes, Settings
+from imgserve.imaging.worker.picture import Picture
+from imgserve.request.imageinfo import Size
+from tests.support import pictures
+
+pytestmark = pytest.mark.skipif(not turbojpeg.is_there(), reason="needs libturbojpeg (Debian: libturbojpeg0)")
+
+WIDTH, HEIGHT = 1999, 1501
+NEAR = 2.0
+SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
+
+
+@functools.cache
+def source(mode: str = "RGB", **options: Any) -> bytes:
+    out = io.BytesIO()
+    pictures.scene(WIDTH, HEIGHT).convert(mode).save(out, "JPEG", quality=95, **options)
+    return out.getvalue()
+
+
+def smaller(data: bytes, size: tuple[int, int], part: Part | None = None, *, in_light: bool, **settings: Any) -> bytes:
+    picture = Picture(data, "jpeg")
+    header = picture.plain_jpeg
+    assert header is not None
+    part = part or Part(0, 0, header.width, header.height)
+    file = jpeg.again(picture, part, Size(*size), Settings(95, **settings), is_in_light=in_light)
+    assert file is not None
+    return file
+
+
+def shown(file: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(file))
+
+
+def expected(
+    size: tuple[int, int], mode: str = "RGB", box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    return pictures.scene(WIDTH, HEIGHT).convert(mode).resize(size, Image.Resampling.LANCZOS, box)
+
+
+@pytest.mark.parametrize("in_light", [True, False])
+@pytest.mark.parametrize("size", [(400, 300), (401, 301), (401, 300), (400, 301), (17, 16), (16, 201), (1333, 1001)])
+@pytest.mark.parametrize("chroma", ["420", "444"])
+def test_every_side_is_exact(size: tuple[int, int], chroma: str, in_light: bool) -> None:
+    file = smaller(source(), size, in_light=in_light, chroma=chroma)
+    assert shown(file).size == size
+    theirs = io.BytesIO()  # with the same loss of chroma
+    expected(size).save(theirs, "JPEG", quality=95, subsampling=SAMPLINGS[":".join(chroma)])
+    assert pictures.distance(shown(file), Image.open(theirs)) < NEAR
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+def test_every_sampling_at_every_scale(sampling: int, side: int) -> None:
+    size = (WIDTH // (2 * side), HEIGHT // (2 * side))
+    file = smaller(source(subsampling=sampling), size, in_light=False)
+    assert pictures.distance(shown(file), expected(size)) < NEAR
+
+
+@pytest.mark.parametrize("side", [1, 2, 4])
+@pytest.mark.parametrize("sampling", [4, 5], ids=["4:4:0", "4:1:1"])
+def test_samplings_that_pillow_does_not_write(sampling: int, side: int) -> None:
+    data = written(sampling)
+    header = Picture(data, "jpeg").plain_jpeg
+    assert header is not None
+    assert header.stored.sampling == sampling
+    size = (WIDTH // (2 * side), HEIGHT // (2 * side))
+    assert pictures.distance(shown(smaller(data, size, in_light=False)), expected(size)) < NEAR
+
+
+@functools.cache
+def written(sampling: int) -> bytes:
+    """By libjpeg-turbo, from RGB."""
+    library = ctypes.CDLL("libturbojpeg.so.0")
+    library.tjInitCompress.restype = ctypes.c_void_p
+    encoder, file, length = ctypes.c_void_p(library.tjInitCompress()), ctypes.c_void_p(), ctypes.c_ulong()
+    pixels = pictures.scene(WIDTH, HEIGHT).convert("RGB").tobytes()
+    places = (ctypes.byref(file), ctypes.byref(length))
+    assert library.tjCompress2(encoder, pixels, WIDTH, WIDTH * 3, HEIGHT, 0, *places, sampling, 95, 0) == 0
+    return ctypes.string_at(file, length.value)
+
+
+@pytest.mark.parametrize("in_light", [True, False])
+def test_grey_has_one_plane(in_light: bool) -> None:
+    file = smaller(source("L"), (401, 301), in_light=in_light)
+    assert shown(file).mode == "L"
+    assert pictures.distance(shown(file), expected((401, 301), "L")) < NEAR
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (999, 701), (333, 100)])
+def test_a_part_stays_in_its_place(corner: tuple[int, int]) -> None:
+    part = Part(*corner, 1000, 800)
+    box = (corner[0], corner[1], corner[0] + 1000, corner[1] + 800)
+    for size in ((250, 200), (301, 241)):
+        file = smaller(source(), size, part, in_light=False)
+        assert pictures.distance(shown(file), expected(size, box=box)) < NEAR
+
+
+@pytest.mark.parametrize("settings", [{}, {"is_progressive": True}, {"chroma": "444"}])
+def test_it_is_written_as_the_recipe_says(settings: dict[str, Any]) -> None:
+    """A progressive file and a plain one by turns: their encoders share no tables."""
+    for _ in range(2):
+        told = shown(smaller(source(), (401, 301), in_light=True, **settings))
+        assert bool(told.info.get("progressive")) == settings.get("is_progressive", False)
+        told.load()
+        smaller(source(), (401, 301), in_light=True)
+
+
+def test_light_is_what_is_averaged() -> None:
+    """Lines of one pixel, black and white, give half of the light: the value of 188 in sRGB, 180 by squares."""
+    lines = np.zeros((400, 400), np.uint8)
+    lines[:, ::2] = 255
+    out = io.BytesIO()
+    Image.fromarray(lines).save(out, "JPEG", quality=100)
+    for in_light, value in ((True, 180), (False, 128)):
+        grey = np.asarray(shown(smaller(out.getvalue(), (250, 250), in_light=in_light)))[50:200, 50:200]
+        assert abs(float(grey.mean()) - value) < 3, in_light
+
+
+def test_chroma_lies_over_its_luma() -> None:
+    """An edge between two colours of one luma stays where it is, at both ends of a picture with odd sides."""
+    for at in (40, 360):
+        luma = Plane(800, 800, 1, 1, bytes([128]) * 800**2)
+        edge = np.full((400, 400), 90, np.uint8)
+        edge[:, at:] = 160
+        chroma = Plane(400, 400, 2, 2, edge.tobytes())
+        part, size = Part(0, 0, 800, 800), Size(401, 401)
+        _, blue, _ = planes.smaller(Planes((luma, chroma, chroma)), part, size, 2, is_in_light=False)
+        row = np.frombuffer(blue, np.uint8).reshape(201, 201)[100].astype(float)
+        # The place of the step, in luma pixels of the result.
+        place = 2 * float((160 - row).sum() / (160 - 90))
+        assert abs(place - 2 * at * 401 / 800) < 0.1, at
