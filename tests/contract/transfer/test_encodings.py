@@ -111,7 +111,7 @@ async def test_what_is_called_encoded_and_is_not_is_taken_as_it_is(
     ("body", "encoding"),
     [
         (b"\x28\xb5\x2f\xfd" + PICTURE, b"zstd"),
-        (gzip.compress(PICTURE[:5000]) + gzip.compress(PICTURE[5000:]), b"gzip"),
+        (gzip.compress(PICTURE[:5000], mtime=0) + gzip.compress(PICTURE[5000:], mtime=0), b"gzip"),
     ],
     ids=["an encoding that is not known", "two members of gzip"],
 )
