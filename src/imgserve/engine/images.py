@@ -154,7 +154,7 @@ class Images:
                     state = "stale"
                 case _:
                     try:
-                        made = await self._made(wanted, client)
+                        made = await self._made(wanted, client, is_older_there=True)
                         return _unless_known(made, if_none_match, if_modified_since)
                     except ImgserveError as error:
                         if freshness(hit.meta, self._clock()) != "error" or not _may_pass(error):
@@ -240,14 +240,14 @@ class Images:
                     return Served(meta, None, "known")
         return _unless_known(await self._made(wanted, client), if_none_match, if_modified_since)
 
-    async def _made(self, wanted: Wanted, client: str) -> Served:
+    async def _made(self, wanted: Wanted, client: str, *, is_older_there: bool = False) -> Served:
         def begin() -> asyncio.Task[Made]:
-            return asyncio.create_task(self._make(wanted, client))
+            return asyncio.create_task(self._make(wanted, client, is_older_there))
 
         made = await self._under_way.result((wanted.key, self._cache.generation_of(wanted.key)), begin)
         return Served(made.meta, made.blob, made.state)
 
-    async def _make(self, wanted: Wanted, client: str) -> Made:
+    async def _make(self, wanted: Wanted, client: str, is_older_there: bool) -> Made:
         mount, source = wanted.mount, wanted.source
         with (
             self._on_demand.slot(mount.principal, source, client),
@@ -256,7 +256,7 @@ class Images:
         ):
             state: State
             etag = entity_tag(wanted.key, original.meta.validator)
-            unchanged = await self._unchanged(wanted.key, etag)
+            unchanged = await self._unchanged(wanted.key, etag) if is_older_there else None
             if unchanged is not None:
                 with unchanged:
                     blob, state = await asyncio.to_thread(_blob_of, unchanged), "revalidated"
@@ -292,7 +292,7 @@ class Images:
 
     async def _refreshed(self, wanted: Wanted) -> None:
         try:
-            (await self._made(wanted, "")).close()
+            (await self._made(wanted, "", is_older_there=True)).close()
         except ImgserveError as error:
             logs.event("refresh_failed", code=error.code)
 

@@ -40,6 +40,13 @@ class Original(msgspec.Struct, frozen=True):
 
     blob: Blob
     meta: Meta
+    source: str = ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Equal for equal bytes."""
+        validator = self.meta.validator
+        return (validator.digest,) if validator.digest else (self.source, validator.etag)
 
     def share(self) -> "Original":
         return msgspec.structs.replace(self, blob=self.blob.share())
@@ -79,7 +86,10 @@ class Originals:
         return Key(source.url, variant=source.sends.credential)
 
     async def known(self, source: Source) -> Meta | None:
-        """Of a source that need not be asked for. For answers that need no bytes."""
+        """Of a source whose bytes need not be read. For answers that need none. Raises as ``get`` does for a file."""
+        if not source.origin:
+            version = await self._transfers.files.version_of(source)
+            return self._meta(Validator(version.etag, version.modified), version)
         hit = await self._cache.find(self.key_of(source))
         if hit is None:
             return None
@@ -104,7 +114,8 @@ class Originals:
 
     async def _got(self, key: Key, source: Source, principal: str) -> Original:
         with self._cache.begin(key) as work:
-            hit = await self._cache.find(key)
+            # To read a file again takes no longer than to read a copy of it.
+            hit = None if not source.origin else await self._cache.find(key)
             if hit is None:
                 return await self._fetched(work, source, principal, None)
             with hit:
@@ -120,12 +131,18 @@ class Originals:
                 meta = self._stamped(hit.meta, fetch.version)
                 original = await self._of_hit(hit, meta)
             else:
-                validator = Validator(fetch.version.etag, fetch.version.modified, (await sha256_of(blob)).hex())
-                meta = self._stamped(Meta("application/octet-stream", "", 0.0, 0.0, validator=validator), fetch.version)
-                original = Original(blob.share(), meta)
-        if meta.fresh_until_s > meta.stored_at_s or _version(meta.validator).is_known:
+                validator = Validator(fetch.version.etag, fetch.version.modified)
+                if not validator.is_strong:
+                    validator = msgspec.structs.replace(validator, digest=(await sha256_of(blob)).hex())
+                meta = self._meta(validator, fetch.version)
+                original = Original(blob.share(), meta, source.url)
+        is_used_again = meta.fresh_until_s > meta.stored_at_s or _version(meta.validator).is_known
+        if is_used_again and source.origin:
             self._cache.store(work, original.blob, meta)
         return original
+
+    def _meta(self, validator: Validator, version: Version) -> Meta:
+        return self._stamped(Meta("application/octet-stream", "", 0.0, 0.0, validator=validator), version)
 
     def _stamped(self, meta: Meta, version: Version) -> Meta:
         now_s = self._clock()
@@ -155,7 +172,7 @@ class Originals:
                 into.write(piece)
 
         with self._transfers.receive(copy) as fetch:
-            return Original((await fetch.finish()).share(), meta)
+            return Original((await fetch.finish()).share(), meta, hit.header.key.source)
 
     def _raise_known(self, flight: _Flight) -> None:
         """Raises the error of a moment ago."""

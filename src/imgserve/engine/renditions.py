@@ -59,11 +59,11 @@ class Renditions:
         self._limits = limits
         self._quality = quality
         self._within_s = within_s
-        self._infos: OrderedDict[tuple[str, LoadOptions], ImageInfo] = OrderedDict()
+        self._infos: OrderedDict[tuple[tuple[str, ...], LoadOptions], ImageInfo] = OrderedDict()
 
     async def info(self, original: Original, principal: str, load: LoadOptions = DEFAULT_LOAD) -> ImageInfo:
         """The header of what ``load`` takes of the source. Raises the pool's faults."""
-        place = original.meta.validator.digest, load
+        place = original.identity, load
         info = self._infos.get(place)
         if info is None:
             with stage("probe", is_outer=True), of_source():

@@ -90,6 +90,13 @@ class Validator(msgspec.Struct, frozen=True, array_like=True):
     def is_empty(self) -> bool:
         return not (self.etag or self.last_modified or self.digest)
 
+    @property
+    def is_strong(self) -> bool:
+        """Whether the bytes are identified. Two versions of a source may share a weak ETag, or one second of
+        Last-Modified.
+        """
+        return bool(self.digest) or self.etag.startswith('"')
+
 
 class Meta(msgspec.Struct, frozen=True, array_like=True):
     """What an answer consists of besides its bytes. Times are Unix times.

@@ -58,16 +58,14 @@ def entity_tag(key: Key, validator: Validator) -> str:
     """The ETag of a picture, which is known before the picture is rendered: the same key and the same source give the
     same bytes.
 
-    Strong if the source's bytes are identified by a strong ETag or a digest. Weak if not: two versions of a source may
-    share a weak ETag, or one second of Last-Modified. Empty if nothing identifies the source's bytes.
+    Strong if the source's bytes are identified, weak if not. Empty if nothing is known of them.
     """
     if validator.is_empty:
         return ""
     # The digest identifies the bytes alone; a source's own validators are used where there is none.
     words = ("digest", validator.digest) if validator.digest else (validator.etag, validator.last_modified)
-    is_strong = bool(validator.digest) or validator.etag.startswith('"')
     opaque = urlsafe_b64encode(blake2b(msgspec.msgpack.encode((key, words)), digest_size=15).digest()).decode()
-    return f'"{opaque}"' if is_strong else f'W/"{opaque}"'
+    return f'"{opaque}"' if validator.is_strong else f'W/"{opaque}"'
 
 
 def is_not_modified(meta: Meta, if_none_match: str, if_modified_since: str) -> bool:

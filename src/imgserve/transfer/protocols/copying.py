@@ -4,8 +4,9 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from email.utils import formatdate
+from typing import NamedTuple
 
 from imgserve.blob import Blob
 from imgserve.timeout import limit, waiting
@@ -18,39 +19,65 @@ _CHUNK_BYTES = 1_000_000
 Open = Callable[[], AbstractContextManager[int]]
 
 
+class _File(NamedTuple):
+    """``opened`` closes it."""
+
+    opened: ExitStack
+    descriptor: int
+    size_bytes: int
+    version: Version
+
+
 async def copy(pool: ThreadPoolExecutor, open_file: Open, into: Fetch, timeout_s: float) -> None:
     """The wait for memory does not count. Raises TimeoutError, SourceTooLarge, and as ``open_file`` does."""
     copying = Future[None]()
+    looking = pool.submit(_opened, open_file)
     try:
         async with limit(timeout_s):
-            size, into.version = await asyncio.wrap_future(pool.submit(_look, open_file))
+            file = await asyncio.wrap_future(looking)
+            into.version = file.version
             if into.version == into.held:
                 into.is_unchanged = True
                 return
             with waiting():
-                await into.reserve(size)
-            blob = into.blob.share()
-            work = pool.submit(_copy, open_file, blob, into, copying)
+                await into.reserve(file.size_bytes)
+            blob, opened = into.blob.share(), file.opened.pop_all()
+            work = pool.submit(_copy, opened, file.descriptor, blob, into, copying)
             work.add_done_callback(lambda _: blob.close())  # perhaps after a cancelled wait
+            work.add_done_callback(lambda _: opened.close())
             await asyncio.wrap_future(work)
     finally:
         copying.cancel()
+        looking.add_done_callback(_close)  # what no copy has taken over
 
 
-def _look(open_file: Open) -> tuple[int, Version]:
+def version_of(open_file: Open) -> Version:
+    """Blocks. Raises as ``open_file`` does."""
     with open_file() as descriptor:
-        return os.fstat(descriptor).st_size, _version(descriptor)
+        return _version(os.fstat(descriptor))
 
 
-def _version(descriptor: int) -> Version:
-    """The inode changes with a rename over the name, the second time with a write into the file."""
-    file = os.fstat(descriptor)
-    etag = f'"{file.st_dev:x}-{file.st_ino:x}-{file.st_size:x}-{file.st_mtime_ns:x}-{file.st_ctime_ns:x}"'
+def _opened(open_file: Open) -> _File:
+    with ExitStack() as opened:
+        descriptor = opened.enter_context(open_file())
+        file = os.fstat(descriptor)
+        return _File(opened.pop_all(), descriptor, file.st_size, _version(file))
+
+
+def _close(looking: Future[_File]) -> None:
+    if not looking.cancelled() and looking.exception() is None:
+        looking.result().opened.close()
+
+
+def _version(file: os.stat_result) -> Version:
+    """The inode changes with a rename over the name, the second time with a write into the file. A device's number is
+    not the same on all machines that mount it.
+    """
+    etag = f'"{file.st_ino:x}-{file.st_size:x}-{file.st_mtime_ns:x}-{file.st_ctime_ns:x}"'
     return Version(etag, formatdate(file.st_mtime, usegmt=True))
 
 
-def _copy(open_file: Open, blob: Blob, into: Fetch, copying: Future[None]) -> None:
-    with open_file() as descriptor:
-        into.version = _version(descriptor)  # by now it may be another file
+def _copy(opened: ExitStack, descriptor: int, blob: Blob, into: Fetch, copying: Future[None]) -> None:
+    with opened:
         while not copying.cancelled() and blob.append_from(descriptor, _CHUNK_BYTES):
             into.check_size(blob.size)

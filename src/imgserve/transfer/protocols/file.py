@@ -32,6 +32,7 @@ from imgserve.transfer.protocols import copying
 from imgserve.transfer.protocols.beneath import open_beneath
 from imgserve.transfer.protocols.file_write import delete, fingerprint_of, size_of, store
 from imgserve.transfer.protocols.roots import RootedPath, Roots
+from imgserve.transfer.version import Version
 from imgserve.transfer.write import Delivery, Write
 
 T = TypeVar("T")
@@ -69,9 +70,16 @@ class Files:
         try:
             await copying.copy(self._pool, lambda: _open_source(path), into, timeout_s)
         except TimeoutError:
-            error = SourceUnavailable("The source file could not be read in time", is_retryable=True)
-            error.is_late = True
-            raise error from None
+            raise _late() from None
+
+    async def version_of(self, source: Source) -> Version:
+        """Of a regular file, without its bytes. Raises SourceRefused, SourceNotFound, SourceUnavailable."""
+        path = self.read_roots.locate(source.path)
+        try:
+            async with asyncio.timeout(_LOOKUP_S):
+                return await self._run(lambda: copying.version_of(lambda: _open_source(path)))
+        except TimeoutError:
+            raise _late() from None
 
     async def deliver(self, destination: Destination, blob: Blob, write: Write) -> Delivery:
         """Write, sync, rename, sync. Raises DestinationRefused, DeliveryFailed, DeliveryUnknown."""
@@ -161,6 +169,12 @@ def _open_source(path: RootedPath) -> Iterator[int]:
         raise SourceNotFound("There is no such source file", hint) from None
     except OSError as error:
         raise _fault(SourceUnavailable, "The source file cannot be read", error) from None
+
+
+def _late() -> SourceUnavailable:
+    error = SourceUnavailable("The source file could not be read in time", is_retryable=True)
+    error.is_late = True
+    return error
 
 
 def _is_same_file(one: RootedPath, other: RootedPath) -> bool:
