@@ -22,7 +22,7 @@ from tests.support.pictures import encoded, scene, slow_svg
 OTHER = encoded(scene(200, 200), "jpeg")
 DUE = Behaviour(headers={"Cache-Control": "max-age=0"})
 DOWN = Behaviour(status=503)
-A_YEAR = "public, max-age=31536000"
+A_YEAR = "public, max-age=31536000, stale-while-revalidate=3600, stale-if-error=86400"
 TABLES = """
 [get.imgproxy]
 path = "/"
@@ -208,13 +208,30 @@ def test_cache_control_is_the_settings_the_sources_or_that_of_the_urls_end(lasti
         (imgproxy_signed(f"/exp:{ends_at}/plain/control.jpg"), 900, 1000),
     )  # fmt: skip
     for path, least, most in (*paths, *paths, *paths):
-        public, _, age = lasting.get(path)["cache-control"].partition("max-age=")
-        assert public == "public, "
-        assert least <= int(age) <= most
+        public, _, age = lasting.get(path)["cache-control"].partition(", max-age=")
+        assert public == "public"
+        assert least <= int(age.partition(",")[0]) <= most
     lasting.put("private.jpg")
     lasting.web.behave("/private.jpg", Behaviour(headers={"Cache-Control": "no-store"}))
     assert lasting.get(thumbor("private.jpg"))["cache-control"] == "no-cache"
     assert lasting.get(imgproxy_signed(f"/exp:{int(time.time()) - 1}/plain/control.jpg")).status == 404
+
+
+def test_caches_in_front_may_show_a_stale_picture_as_this_one_does(lasting: Gets, strict: Gets) -> None:
+    """As ``lasting`` and ``strict`` do themselves, which have other settings; but not what is to end soon."""
+    lasting.put("front.jpg")
+    strict.put("front.jpg")
+    for path, server, stale in (
+        (url("front.jpg"), lasting, "stale-while-revalidate=3600, stale-if-error=86400"),
+        (iiif("front.jpg"), lasting, "stale-while-revalidate=60, stale-if-error=86400"),
+        ("/iiif/3/front.jpg/info.json", lasting, "stale-while-revalidate=60, stale-if-error=86400"),
+        (thumbor("front.jpg"), lasting, ""),
+        (imgproxy_signed(f"/exp:{int(time.time()) + 1000}/plain/front.jpg"), lasting, ""),
+        (url("missing.jpg"), lasting, ""),
+        (url("front.jpg"), strict, "stale-if-error=3600"),
+    ):
+        for _ in range(3):
+            assert server.get(path)["cache-control"].partition("max-age=")[2].partition(", ")[2] == stale, path
 
 
 def test_imagor_nobody_sets_the_lives_of_caches_by_an_unsigned_url(strict: Gets) -> None:

@@ -20,7 +20,7 @@ from imgserve.api.http.network import Network, client_of, is_in, network_of
 from imgserve.api.http.ranges import range_of
 from imgserve.api.http.sending import send_blob
 from imgserve.engine.cache.entry import Header, Meta
-from imgserve.engine.cache.freshness import cache_control, is_not_modified
+from imgserve.engine.cache.freshness import Lifetimes, cache_control, is_not_modified
 from imgserve.engine.cache.memory import Hit
 from imgserve.engine.images import Images, Served, Wanted
 from imgserve.engine.mounts import Mount
@@ -37,6 +37,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 RETRY_AFTER_S = 5
 _BUSY = (429, 503)
 _NOTHING = Negotiable()
+_NEVER_STALE = Lifetimes(0.0)
 _HINTS = frozenset({b"dpr", b"sec-ch-dpr", b"width", b"sec-ch-width"})
 # Judged URLs that are remembered, and the longest of them: 20 MB at most.
 _MOST_JUDGED, _LONGEST_JUDGED = 20_000, 1_000
@@ -48,12 +49,15 @@ SAFE: Headers = (
 
 
 class ImageHandler:
-    """``trusted`` are proxies whose X-Forwarded-For counts."""
+    """``lifetimes`` are those of the server's own cache. ``trusted`` are proxies whose X-Forwarded-For counts."""
 
-    def __init__(self, mount: Mount, images: Images, hot: HotHits, trusted: Sequence[Network] = ()) -> None:
+    def __init__(
+        self, mount: Mount, images: Images, hot: HotHits, lifetimes: Lifetimes, trusted: Sequence[Network] = ()
+    ) -> None:
         self._mount = mount
         self._images = images
         self._hot = hot
+        self._lifetimes = lifetimes
         self._trusted = trusted
         self._vary = _vary(mount)
         # URLs that were asked for before: neither their grammar nor their signature has to be judged again.
@@ -220,16 +224,8 @@ class ImageHandler:
         return _Outcome(status, served.state, end - start)
 
     def _caching(self, wanted: Wanted, served: Served) -> Headers:
-        mount, meta, now_s = self._mount, served.meta, time.time()
-        config, asked = mount.config, wanted.asked.answer
-        max_age_s = max(meta.fresh_until_s - now_s, 0.0) if config.follows_source else float(config.max_age_s)
-        if served.state == "fallback":
-            max_age_s = config.fallback_max_age_s
-        elif asked.max_age_s is not None:  # not signed, it is anyone's wish
-            max_age_s = asked.max_age_s if wanted.asked.is_signed else min(asked.max_age_s, max_age_s)
-        expires_at_s = None if asked.expires_at_s is None else float(asked.expires_at_s)
-        text = cache_control(max_age_s, status=served.status, expires_at_s=expires_at_s, now_s=now_s)
-        lines: Headers = ((b"cache-control", text.encode()),)
+        mount, meta = self._mount, served.meta
+        lines: Headers = ((b"cache-control", self._cache_control(wanted, served).encode()),)
         if meta.etag:
             lines = (*lines, (b"etag", meta.etag.encode("latin-1")))
         if meta.last_modified_s is not None:
@@ -241,6 +237,24 @@ class ImageHandler:
         if meta.media_type == OCTETS and not any(name == _DISPOSITION for name, _ in lines):
             lines = (*lines, (_DISPOSITION, b"attachment"))
         return lines
+
+    def _cache_control(self, wanted: Wanted, served: Served) -> str:
+        config, asked, now_s = self._mount.config, wanted.asked.answer, time.time()
+        # The source's header is followed as it is: it may forbid stale pictures. A fallback is to go soon.
+        stale = _NEVER_STALE if config.follows_source or served.state == "fallback" else self._lifetimes
+        max_age_s = max(served.meta.fresh_until_s - now_s, 0.0) if config.follows_source else float(config.max_age_s)
+        if served.state == "fallback":
+            max_age_s = config.fallback_max_age_s
+        elif asked.max_age_s is not None:  # not signed, it is anyone's wish
+            max_age_s = asked.max_age_s if wanted.asked.is_signed else min(asked.max_age_s, max_age_s)
+        return cache_control(
+            max_age_s,
+            stale.stale_while_revalidate_s,
+            stale.stale_if_error_s,
+            status=served.status,
+            expires_at_s=None if asked.expires_at_s is None else float(asked.expires_at_s),
+            now_s=now_s,
+        )
 
     async def _refuse(self, error: ImgserveError, send: Send) -> "_Outcome":
         logs.event("refused", code=error.code, detail=error.detail)

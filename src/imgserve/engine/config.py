@@ -141,8 +141,8 @@ FLOORS_SPARED = 4
 class CacheConfig(msgspec.Struct, frozen=True):
     """The cache of pictures for GETs, and that of their sources. A size of 0 turns its part off.
 
-    The times are for this server's own cache; what browsers and CDNs are told is a setting of each mount, since it
-    cannot be taken back.
+    The times are for this server's own cache. How long browsers and CDNs keep a picture is a setting of each mount,
+    since it cannot be taken back; for how long they may show it stale is told them by these times.
     """
 
     # fmt: off
@@ -161,10 +161,12 @@ class CacheConfig(msgspec.Struct, frozen=True):
         "time that a cached picture is used without asking its source whether it has changed", "seconds",
         name="cache_fresh_s")] = 3600.0
     stale_while_revalidate_s: Annotated[Pause, Setting(
-        "time after that in which the cached picture is still sent while its source is asked", "seconds",
+        "time after that in which the cached picture is still sent while its source is asked; caches in front may do "
+        "so too, for no longer than `max_age_s`", "seconds",
         name="stale_while_revalidate_s")] = 86400.0
     stale_if_error_s: Annotated[Pause, Setting(
-        "time after that in which the cached picture is sent if its source cannot be asked", "seconds",
+        "time after that in which the cached picture is sent if its source cannot be asked; caches in front may do so "
+        "too if this server fails", "seconds",
         name="stale_if_error_s")] = 86400.0
     negative_s: Annotated[Pause, Setting(
         "time that a missing or unusable source is not asked again", "seconds", name="cache_negative_s")] = 10.0

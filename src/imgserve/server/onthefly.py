@@ -60,8 +60,8 @@ class OnTheFly:
         self.is_on = bool(mounts)
         self._sources, self._pictures = _caches(settings)
         self.purging = Purging(self._sources, self._pictures, queue)
-        lifetimes = Lifetimes(config.fresh_s, config.stale_while_revalidate_s, config.stale_if_error_s)
-        originals = Originals(transfers, self._sources, lifetimes, config.negative_s, within_s)
+        self._lifetimes = Lifetimes(config.fresh_s, config.stale_while_revalidate_s, config.stale_if_error_s)
+        originals = Originals(transfers, self._sources, self._lifetimes, config.negative_s, within_s)
         renditions = Renditions(pool, renderer, settings.limits, settings.intake.qualities(), within_s)
         self._images = Images(transfers, on_demand, originals, renditions, self._pictures, named)
         self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.get.trusted_proxies)
@@ -84,7 +84,7 @@ class OnTheFly:
         self.hot.clear()  # what was judged by the older ones
 
     def _mounted(self, mount: Mount) -> Mounted:
-        handler = ImageHandler(mount, self._images, self.hot, self._trusted)
+        handler = ImageHandler(mount, self._images, self.hot, self._lifetimes, self._trusted)
         return Mounted(mount.config.path.rstrip("/").encode(), _route(mount), handler)
 
     async def open(self) -> None:

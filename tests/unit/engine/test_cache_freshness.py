@@ -160,6 +160,24 @@ def test_the_tag_is_strong_where_the_source_s_bytes_are_identified() -> None:
             {"max_age_s": 50, "stale_while_revalidate_s": 9, "expires_at_s": NOW + 20, "now_s": NOW},
             "public, max-age=20",
         ),
+        (
+            {"max_age_s": 3600, "stale_while_revalidate_s": 60, "stale_if_error_s": 86_400},
+            "public, max-age=3600, stale-while-revalidate=60, stale-if-error=86400",
+        ),
+        (  # a cache shows no picture of yesterday where one may be kept for a minute
+            {"max_age_s": 60, "stale_while_revalidate_s": 86_400, "stale_if_error_s": 86_400},
+            "public, max-age=60, stale-while-revalidate=60, stale-if-error=86400",
+        ),
+        (
+            {"max_age_s": 50, "stale_if_error_s": 86_400, "expires_at_s": NOW + 60, "now_s": NOW},
+            "public, max-age=50, stale-if-error=10",
+        ),
+        ({"max_age_s": 0, "stale_while_revalidate_s": 60, "stale_if_error_s": 60}, "no-cache"),
+        ({"max_age_s": 60, "stale_if_error_s": 60, "status": 404}, "no-store"),
+        (
+            {"max_age_s": 60, "stale_while_revalidate_s": 60, "stale_if_error_s": 60, "is_public": False},
+            "private, max-age=60",
+        ),
     ],
 )
 def test_cache_control(arguments: dict[str, float], expected: str) -> None:

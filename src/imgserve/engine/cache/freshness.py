@@ -3,6 +3,7 @@
 The rules are those of RFC 9110 (conditional requests, section 13), RFC 9111 (freshness) and RFC 5861 (stale answers).
 """
 
+import math
 import re
 from base64 import urlsafe_b64encode
 from datetime import UTC
@@ -115,6 +116,7 @@ def _seconds(http_date: str) -> float | None:
 def cache_control(
     max_age_s: float,
     stale_while_revalidate_s: float = 0.0,
+    stale_if_error_s: float = 0.0,
     *,
     status: int = 200,
     expires_at_s: float | None = None,
@@ -123,20 +125,23 @@ def cache_control(
 ) -> str:
     """The header of an answer. ``expires_at_s`` is when the URL ends to be answered: no cache keeps it for longer.
 
-    No cache keeps an error: it would last when its cause has gone.
+    No cache keeps an error: it would last when its cause has gone. Only a public answer may be shown stale.
     """
     if status >= 400:
         return "no-store"
-    left_s = max_age_s + stale_while_revalidate_s
-    if expires_at_s is not None:
-        left_s = min(left_s, expires_at_s - now_s)
+    left_s = math.inf if expires_at_s is None else expires_at_s - now_s
     age = int(max(min(max_age_s, left_s), 0))
     if age == 0:
         return "no-cache" if is_public else "private, no-cache"
-    words = ["public" if is_public else "private", f"max-age={age}"]
-    stale = int(left_s - age) if stale_while_revalidate_s else 0
-    if stale > 0:
-        words.append(f"stale-while-revalidate={stale}")
+    if not is_public:
+        return f"private, max-age={age}"
+    words = ["public", f"max-age={age}"]
+    # No browser can be told of a purge: where a picture may be kept for a minute, none of yesterday is to be shown.
+    stale = {"stale-while-revalidate": min(stale_while_revalidate_s, age), "stale-if-error": stale_if_error_s}
+    for word, most_s in stale.items():
+        seconds = int(min(most_s, left_s - age))
+        if seconds > 0:
+            words.append(f"{word}={seconds}")
     return ", ".join(words)
 
 
