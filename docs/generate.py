@@ -298,7 +298,7 @@ class Metric(NamedTuple):
 def described() -> Iterator[Metric]:
     """By the names in capitals: a child of one, kept for speed, is a counter too."""
     for metric in (value for name, value in vars(metrics).items() if name.isupper()):
-        if isinstance(metric, Counter | Gauge | Histogram):
+        if isinstance(metric, Counter | Gauge | Histogram | metrics.Reading):
             [family] = metric.describe()
             name = family.name + ("_total" if family.type == "counter" else "")
             yield Metric(name, family.type, metric._labelnames, family.documentation)

@@ -28,7 +28,7 @@ from imgserve.engine.renditions import OCTETS
 from imgserve.errors import ImgserveError
 from imgserve.request.dialects import accept
 from imgserve.request.dialects.dialect import Answer, Called, Negotiable
-from imgserve.telemetry import logs, metrics
+from imgserve.telemetry import gets, logs
 
 _DISPOSITION = b"content-disposition"
 _ALLOW: Headers = ((b"allow", b"GET, HEAD, OPTIONS"),)
@@ -67,20 +67,21 @@ class ImageHandler:
         if scope["method"] == "OPTIONS":
             await answer(send, NO_CONTENT, (*_ALLOW, *self._mount.dialect.preflight()))
             return
-        started = time.perf_counter()
+        started, get = time.perf_counter(), gets.begin(self._mount.name)
         headers = _joined(scope["headers"])
         if scope["method"] != "GET":
             headers.pop(b"range", None)  # RFC 9110, 14.2: it is for GET alone
         outcome = _Outcome()
         try:
             wanted = self._wanted(scope, headers)
+            get.host = wanted.source.host
             outcome = await self._answer(wanted, scope, headers, receive, send)
         except ClientGone:
             pass
         except ImgserveError as error:
             outcome = await self._refuse(error, send)
         finally:
-            self.note(outcome, time.perf_counter() - started)
+            _note(get, outcome, time.perf_counter() - started)
 
     def _wanted(self, scope: Scope, headers: Mapping[bytes, str]) -> Wanted:
         """Raises UrlRefused, RequestInvalid, SourceRefused."""
@@ -161,14 +162,6 @@ class ImageHandler:
         )  # fmt: skip
         return b"".join(name + b": " + value + b"\r\n" for name, value in fields)
 
-    def note(self, outcome: "_Outcome", seconds: float, request_id: str | None = None) -> None:
-        name = self._mount.name
-        metrics.get_answered(name, outcome.status, outcome.state, seconds, outcome.size_bytes)
-        logs.event(
-            "get", dialect=name, status=outcome.status, state=outcome.state, bytes=outcome.size_bytes,
-            ms=seconds * 1000, request=request_id or logs.request.get(),
-        )  # fmt: skip
-
     async def _describe(
         self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
     ) -> "_Outcome":
@@ -216,11 +209,12 @@ class ImageHandler:
             extra = ((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, size)),)
         kind = (b"content-type", served.meta.media_type.encode("latin-1"))
         length = (b"content-length", b"%d" % (end - start))
-        await send({"type": "http.response.start", "status": status, "headers": [kind, length, *extra, *common]})
-        if isinstance(body, bytes):
-            await send({"type": "http.response.body", "body": body[start:end] if part else body})
-        else:
-            await send_blob(body, send, start, end)
+        with gets.stage("send"):
+            await send({"type": "http.response.start", "status": status, "headers": [kind, length, *extra, *common]})
+            if isinstance(body, bytes):
+                await send({"type": "http.response.body", "body": body[start:end] if part else body})
+            else:
+                await send_blob(body, send, start, end)
         return _Outcome(status, served.state, end - start)
 
     def _caching(self, wanted: Wanted, served: Served) -> Headers:
@@ -292,7 +286,7 @@ class _Renewing:
             return None
         if hit.header is not self._header:
             self._header, self._lines = hit.header, self._handler.lines(self._wanted, hit, self._common)
-        self._handler.note(_Outcome(200, "hit", len(hit.body)), time.perf_counter() - started, request_id)
+        _note_hot(self._wanted, len(hit.body), time.perf_counter() - started, request_id)
         return Hot(self._lines, hit.body)
 
 
@@ -302,6 +296,27 @@ class _Outcome(NamedTuple):
     status: int = 499
     state: str = "gone"
     size_bytes: int = 0
+
+
+def _note(get: gets.Get, outcome: _Outcome, seconds: float) -> None:
+    """The line of the access log. Stages that the request did not have are left out."""
+    gets.answered(get.dialect, outcome.status, outcome.state, seconds, outcome.size_bytes)
+    logs.event(
+        "get", dialect=get.dialect, host=get.host, status=outcome.status, state=outcome.state,
+        coalesced=get.coalesced, bytes=outcome.size_bytes, ms=seconds * 1000,
+        cache_ms=get.ms("cache"), fetch_ms=get.ms("fetch"), probe_ms=get.ms("probe"), wait_ms=get.ms("wait"),
+        render_ms=get.ms("render"), send_ms=get.ms("send"),
+    )  # fmt: skip
+
+
+def _note_hot(wanted: Wanted, size_bytes: int, seconds: float, request_id: str) -> None:
+    """The same for a request that is none of ASGI's, and has no stages."""
+    name = wanted.mount.name
+    gets.answered(name, 200, "hit", seconds, size_bytes)
+    logs.event(
+        "get", dialect=name, host=wanted.source.host, status=200, state="hit", bytes=size_bytes, ms=seconds * 1000,
+        request=request_id,
+    )  # fmt: skip
 
 
 def _vary(mount: Mount) -> Headers:

@@ -4,13 +4,22 @@ The server counts events as they happen; ``api/metrics.py`` sets the gauges befo
 and names of ours, never anything that a client sent. docs/reference/metrics.md is made from this module.
 """
 
+from collections import Counter as Counts
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
+from itertools import accumulate
 from platform import python_version
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics import disable_created_metrics
+from prometheus_client.registry import Collector
+
+from imgserve.telemetry import gets
+from imgserve.telemetry.gets import SECONDS, Tally
 
 Stage = Literal[
     "intake", "probe", "deliver_placeholder", "attempt", "fetch", "render", "deliver_final", "outbox", "deliver_failed",
@@ -19,7 +28,6 @@ Stage = Literal[
 WorkerEnd = Literal["died", "deadline", "cancelled", "fault", "retired", "switched", "surplus", "stopped"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 21600.0, 86400.0)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -38,20 +46,92 @@ def _histogram(name: str, doc: str, buckets: tuple[float, ...], *labels: str) ->
     return Histogram(f"imgserve_{name}", doc, labels, buckets=buckets, registry=REGISTRY)
 
 
+class Reading(Collector):
+    """A family that is made from plain numbers at each scrape."""
+
+    def __init__(self, labels: tuple[str, ...], read: Callable[[], Metric]) -> None:
+        self._labelnames, self._read = labels, read
+        REGISTRY.register(self)
+
+    def collect(self) -> list[Metric]:
+        return [self._read()]
+
+    describe = collect
+
+
+Labels = tuple[str | int, ...]
+
+
+def _read_counter(name: str, doc: str, read: Callable[[], Iterable[tuple[Labels, int]]], *labels: str) -> Reading:
+    """Numbers of equal labels are added."""
+
+    def family() -> Metric:
+        sums: Counts[Labels] = Counts()
+        for values, number in read():
+            sums[values] += number
+        family = CounterMetricFamily(f"imgserve_{name}", doc, labels=labels)
+        for values, number in sums.items():
+            family.add_metric([str(value) for value in values], number)
+        return family
+
+    return Reading(labels, family)
+
+
+def _read_histogram(name: str, doc: str, read: Callable[[], Iterable[tuple[Labels, Tally]]], *labels: str) -> Reading:
+    """Durations of equal labels are counted together."""
+    bounds = [*map(str, SECONDS), "+Inf"]
+
+    def family() -> Metric:
+        tallies: defaultdict[Labels, list[Tally]] = defaultdict(list)
+        for values, tally in read():
+            tallies[values].append(tally)
+        family = HistogramMetricFamily(f"imgserve_{name}", doc, labels=labels)
+        for values, several in tallies.items():
+            counts = accumulate(map(sum, zip(*(tally.buckets for tally in several), strict=True)))
+            buckets = [(bound, float(count)) for bound, count in zip(bounds, counts, strict=True)]
+            family.add_metric([str(value) for value in values], buckets, sum(tally.seconds for tally in several))
+        return family
+
+    return Reading(labels, family)
+
+
 POSTS = _counter(
     "posts_total",
     "Answers to `POST /` and `POST /v1/jobs`. `result`: accepted, adopted (an earlier job's), refused; `code` of a"
     " refusal: the classic code or parse_error, of a native job the problem's",
     "result", "code",
 )  # fmt: skip
-GETS = _counter(
+GETS = _read_counter(
     "gets_total",
     "Answers of mounted dialects. `state`: hit, stale, known (no render was needed to say that the client has it),"
     " revalidated, made, raw (the source as it is), fallback, redirect, refused, gone (the client left)",
+    lambda: ((key, sum(kind.buckets)) for key, kind in [*gets.answers.items()]),
     "dialect", "status", "state",
 )  # fmt: skip
-GET_SECONDS = _histogram("get_seconds", "From a GET to the end of its answer", SECONDS, "dialect", "state")
-GET_BYTES = _counter("get_bytes_total", "Bytes of pictures that mounted dialects have sent", "dialect")
+GET_SECONDS = _read_histogram(
+    "get_seconds",
+    "From a GET to the end of its answer",
+    lambda: (((dialect, state), kind) for (dialect, _, state), kind in [*gets.answers.items()]),
+    "dialect", "state",
+)  # fmt: skip
+GET_BYTES = _read_counter(
+    "get_bytes_total",
+    "Bytes of pictures that mounted dialects have sent",
+    lambda: (((dialect,), kind.size_bytes) for (dialect, _, _), kind in [*gets.answers.items()]),
+    "dialect",
+)
+GET_STAGE_SECONDS = _read_histogram(
+    "get_stage_seconds",
+    "Time spent in a stage for GETs, with or without an error. `stage`: cache, fetch, probe, wait, render, send",
+    lambda: [*gets.stages.items()],
+    "dialect", "stage",
+)  # fmt: skip
+GET_COALESCED = _read_counter(
+    "get_coalesced_total",
+    "GETs that waited for the `work` of an earlier request: fetch (its source), render (the same picture)",
+    lambda: [*gets.coalesced.items()],
+    "dialect", "work",
+)  # fmt: skip
 CONNECTIONS_REFUSED = _counter(
     "connections_refused_total",
     "Connections closed unread. `reason`: the limit reached, of `all` connections or of the `address`", "reason",
@@ -121,24 +201,6 @@ def stage_ended(stage: Stage, seconds: float, code: str) -> None:
     _stages[stage].observe(seconds)
     if code:
         STAGE_FAILURES.labels(stage, code).inc()
-
-
-_gets: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
-
-
-def get_answered(dialect: str, status: int, state: str, seconds: float, size_bytes: int) -> None:
-    """Labels are looked up once for each kind of answer: that takes longer than to count."""
-    counted = _gets.get((dialect, status, state))
-    if counted is None:
-        counted = (
-            GETS.labels(dialect, str(status), state),
-            GET_SECONDS.labels(dialect, state),
-            GET_BYTES.labels(dialect),
-        )
-        _gets[dialect, status, state] = counted
-    counted[0].inc()
-    counted[1].observe(seconds)
-    counted[2].inc(size_bytes)
 
 
 def job_accepted() -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from imgserve.errors import ImgserveError
-from imgserve.telemetry import logs, metrics, tracing
+from imgserve.telemetry import gets, logs, metrics, tracing
 
 
 class stage:
@@ -50,6 +50,7 @@ class stage:
         if error is not None:
             self.code = _code(error)
         metrics.stage_ended(self._name, seconds, self.code)
+        gets.stage_ended(self._name, seconds)
         level = logs.DEBUG if self._is_outer and not self.code else logs.INFO
         logs.event(self._name, level=level, **self._fields, ms=seconds * 1000, code=self.code)
         if self._span is not None:
