@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
@@ -31,7 +32,7 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.request.dialects.canonical import canonical
 from imgserve.request.dialects.dialect import Asked, Called, Described
 from imgserve.request.source import Source
-from imgserve.telemetry import logs
+from imgserve.telemetry import gets, logs
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceNotFound, SourceTooLarge, SourceUnavailable
 
@@ -110,7 +111,7 @@ class Images:
         self._cache = cache
         self._named = named
         self._clock = clock
-        self._under_way: SingleFlight[Made] = SingleFlight()
+        self._under_way: SingleFlight[Made] = SingleFlight(partial(gets.joined, "render"))
         self._refreshing: dict[Key, asyncio.Task[None]] = {}
 
     def wanted(self, mount: Mount, asked: Asked[Any], plain: Asked[Any]) -> Wanted:
@@ -140,7 +141,8 @@ class Images:
         Raises the faults of mounts, transfers, pool and dialect.
         """
         self._on_demand.check_open()
-        hit = await self._cache.find(wanted.key)
+        with gets.stage("cache"):
+            hit = await self._cache.find(wanted.key)
         if hit is None:
             return await self._missed(wanted, if_none_match, if_modified_since, client)
         with contextlib.ExitStack() as held:
@@ -291,6 +293,7 @@ class Images:
             task.add_done_callback(lambda _: self._refreshing.pop(wanted.key))
 
     async def _refreshed(self, wanted: Wanted) -> None:
+        gets.part_from_here()
         try:
             (await self._made(wanted, "", is_older_there=True)).close()
         except ImgserveError as error:

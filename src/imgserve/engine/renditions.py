@@ -27,6 +27,7 @@ from imgserve.request.limits import Limits
 from imgserve.request.operations.composite import Composite
 from imgserve.request.recipe import DEFAULT_LOAD, MEDIA_TYPE, LoadOptions, Recipe
 from imgserve.request.rendering import Rendering, loaded, resolve
+from imgserve.telemetry import gets
 from imgserve.telemetry.stage import stage
 
 _MOST_INFOS = 10_000
@@ -130,6 +131,7 @@ class Renditions:
             principal=principal,
             work="request",
             batch=batch,
+            on_start=gets.stage_until_called("wait"),
         )
 
     async def _trimmed(

@@ -25,9 +25,13 @@ class _Flight(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """Each waiter gets a handle of its own to the result. The last waiter to be cancelled ends the work."""
+    """Each waiter gets a handle of its own to the result. The last waiter to be cancelled ends the work.
 
-    def __init__(self) -> None:
+    ``on_join`` is called by each but the first one.
+    """
+
+    def __init__(self, on_join: Callable[[], object] = lambda: None) -> None:
+        self._on_join = on_join
         self._flights: dict[Hashable, _Flight[T]] = {}
 
     async def result(self, key: Hashable, begin: Callable[[], asyncio.Task[T]]) -> T:
@@ -35,6 +39,8 @@ class SingleFlight(Generic[T]):
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(begin())
+        else:
+            self._on_join()
         flight.waiters += 1
         try:
             return (await asyncio.shield(flight.task)).share()
