@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import msgspec
@@ -22,6 +23,8 @@ from imgserve.engine.singleflight import SingleFlight
 from imgserve.engine.source_lifetime import fresh_s, modified_s
 from imgserve.errors import ImgserveError
 from imgserve.request.source import Source
+from imgserve.telemetry import gets
+from imgserve.telemetry.stage import stage
 from imgserve.transfer.digest import sha256_of
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceNotFound, SourceRefused, SourceTooLarge, SourceUnavailable
@@ -79,7 +82,7 @@ class Originals:
         self._negative_s = negative_s
         self._within_s = within_s
         self._clock = clock
-        self._under_way: SingleFlight[Original] = SingleFlight()
+        self._under_way: SingleFlight[Original] = SingleFlight(partial(gets.joined, "fetch"))
         self._errors: OrderedDict[_Flight, tuple[float, ImgserveError]] = OrderedDict()
 
     def key_of(self, source: Source) -> Key:
@@ -114,8 +117,9 @@ class Originals:
 
     async def _got(self, key: Key, source: Source, principal: str) -> Original:
         with self._cache.begin(key) as work:
-            # To read a file again takes no longer than to read a copy of it.
-            hit = None if not source.origin else await self._cache.find(key)
+            with gets.stage("cache"):
+                # To read a file again takes no longer than to read a copy of it.
+                hit = None if not source.origin else await self._cache.find(key)
             if hit is None:
                 return await self._fetched(work, source, principal, None)
             with hit:
@@ -126,7 +130,8 @@ class Originals:
     async def _fetched(self, work: Work, source: Source, principal: str, hit: Hit | None) -> Original:
         held = UNKNOWN if hit is None else _version(hit.meta.validator)
         with self._transfers.open(source, within_s=self._within_s, principal=principal, held=held) as fetch:
-            blob = await fetch.finish()
+            with stage("fetch", is_outer=True):
+                blob = await fetch.finish()
             if fetch.is_unchanged and hit is not None:
                 meta = self._stamped(hit.meta, fetch.version)
                 original = await self._of_hit(hit, meta)
@@ -171,7 +176,7 @@ class Originals:
                 position += len(piece)
                 into.write(piece)
 
-        with self._transfers.receive(copy) as fetch:
+        with gets.stage("cache"), self._transfers.receive(copy) as fetch:
             return Original((await fetch.finish()).share(), meta, hit.header.key.source)
 
     def _raise_known(self, flight: _Flight) -> None:
