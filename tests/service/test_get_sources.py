@@ -126,6 +126,16 @@ def test_skip_processing_sends_the_source(site: Site) -> None:
     assert site.get("/_/skp:png/w:9/plain/photo.jpg").body != PHOTO
 
 
+def test_imagor_names_the_file_that_a_browser_saves(site: Site) -> None:
+    """Also when it is a hit, which is the same picture as the one that is shown."""
+    saved, shown = "/thumbor/unsafe/30x0/filters:attachment(cat.png)/photo.jpg", "/thumbor/unsafe/30x0/photo.jpg"
+    for method in ("GET", "GET", "GET", "HEAD"):
+        answer = site.get(saved, method)
+        assert (answer.status, answer.headers["content-disposition"]) == (200, 'attachment; filename="cat.jpg"')
+        assert "content-disposition" not in site.get(shown, method).headers
+    assert site.get(saved).headers["etag"] == site.get(shown).headers["etag"]
+
+
 @pytest.mark.parametrize("mount", ["/_/raw:1/plain", "/thumbor/unsafe/filters:raw()"])
 class TestRaw:
     def test_a_picture(self, site: Site, mount: str) -> None:

@@ -117,6 +117,28 @@ def test_what_no_picture_can_be() -> None:
         assert one.refusal(caught.value).status == status
 
 
+@pytest.mark.parametrize(
+    ("path", "media_type", "name"),
+    [
+        ("filters:attachment(cat.jpg)/a.png", "image/jpeg", "cat.jpg"),
+        ("filters:attachment(cat.png)/a.png", "image/jpeg", "cat.jpg"),
+        ("filters:attachment()/shop/a%20b.png", "image/webp", "a b.webp"),
+        ("meta/filters:attachment(cat)/a.png", "application/json", "cat.json"),
+        ("filters:attachment(a%22b)/a.png", "image/png", "a%22b.png"),
+    ],
+)
+def test_a_picture_is_saved_under_the_name_that_is_asked_for(path: str, media_type: str, name: str) -> None:
+    one = imagor()
+    asked = one.parse(f"/unsafe/{path}", Negotiable(), 0.0)
+    disposition = f'attachment; filename="{name}"'.encode()
+    assert one.answer_headers(asked, media_type) == ((b"content-disposition", disposition),)
+
+
+def test_a_picture_is_shown_unless_it_is_to_be_saved() -> None:
+    one = imagor()
+    assert one.answer_headers(one.parse("/unsafe/a.jpg", Negotiable(), 0.0), "image/jpeg") == ()
+
+
 class Busy(ImgserveError):
     code = "on_demand_full"
     status = 503

@@ -4,16 +4,13 @@ Bodies tell nothing about the server or the source; the log has the details.
 """
 
 from math import ceil
-from urllib.parse import quote, unquote
 
 from imgserve.errors import ImgserveError
 from imgserve.request.dialects.dialect import Asked, Header, Refusal
+from imgserve.request.dialects.disposition import content_disposition
 from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.dialects.imgproxy.refused import ImgproxyRefused
 from imgserve.request.faults import RequestInvalid
-
-_FALLBACK_NAME = "image"
-_MOST_NAME = 200  # characters: file systems take 255 bytes, an extension included
 
 # Status and body, by the error's code.
 _ANSWERS: dict[str, tuple[int, bytes]] = {
@@ -42,7 +39,6 @@ _ANSWERS: dict[str, tuple[int, bytes]] = {
     "rate_limited": (429, b"Too many requests"),
     "draining": (503, b"Service unavailable"),
 }
-_EXTENSIONS = {"jpeg": "jpg", "icon": "ico"}
 _INTERNAL = (500, b"Internal error")
 _LATE = (504, b"Source is unreachable")
 
@@ -58,8 +54,7 @@ def refusal(error: ImgserveError) -> Refusal:
 def headers(asked: Asked[Parameters], media_type: str) -> tuple[Header, ...]:
     # What is no picture is not shown.
     is_attachment = asked.answer.is_attachment or not media_type.startswith("image/")
-    kind = "attachment" if is_attachment else "inline"
-    return ((b"content-disposition", _disposition(kind, _stem(asked), _extension(media_type))),)
+    return (content_disposition("attachment" if is_attachment else "inline", asked, media_type),)
 
 
 def _answer(error: ImgserveError) -> tuple[int, bytes]:
@@ -75,32 +70,3 @@ def _answer(error: ImgserveError) -> tuple[int, bytes]:
     # The source's own status, where its host gave one.
     answered = getattr(error, "answered", None) or status
     return (502 if answered >= 500 else answered if answered >= 400 else status), body
-
-
-def _stem(asked: Asked[Parameters]) -> str:
-    """The name that is asked for, else that of the source's file, without its extension."""
-    if asked.answer.filename:
-        return asked.answer.filename
-    path = asked.source.partition("?")[0].partition("#")[0]
-    _, _, behind = path.partition("://")
-    # A URL's host is no file; a name beneath the base URL is one without a slash too.
-    name = "" if behind and "/" not in behind else unquote((behind or path).rpartition("/")[2])
-    stem, dot, _ = name.rpartition(".")
-    return (stem if dot else name) or _FALLBACK_NAME
-
-
-def _extension(media_type: str) -> str:
-    """By the kind of the bytes: ``image/svg+xml`` is ``svg``, ``image/jpeg`` is ``jpg``; else ``bin``."""
-    family, _, name = media_type.partition("/")
-    word = name.partition("+")[0].removeprefix("x-")
-    return "bin" if family != "image" else _EXTENSIONS.get(word, word)
-
-
-def _disposition(kind: str, stem: str, extension: str) -> bytes:
-    """A name beyond ASCII stands in RFC 6266's second parameter, and the first has a mark for each character."""
-    stem = "".join(one for one in stem if one.isprintable())[:_MOST_NAME]
-    plain = "".join(one if one.isascii() else "_" for one in stem).replace('"', "%22").replace("\\", "%5C")
-    text = f'{kind}; filename="{plain}.{extension}"'
-    if not stem.isascii():
-        text += f"; filename*=UTF-8''{quote(f'{stem}.{extension}', safe='')}"
-    return text.encode()

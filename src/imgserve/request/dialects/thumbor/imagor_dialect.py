@@ -16,6 +16,7 @@ from imgserve.request.dialects.dialect import (
     Refusal,
     UrlRefused,
 )
+from imgserve.request.dialects.disposition import content_disposition
 from imgserve.request.dialects.thumbor import answers, grammar, imagor_grammar, imagor_plan, plan
 from imgserve.request.dialects.thumbor.config import Config
 from imgserve.request.dialects.thumbor.geometry import Trimmed, box_of
@@ -125,8 +126,7 @@ class Imagor:
         return ()
 
     def answer_headers(self, asked: Request, media_type: str) -> tuple[Header, ...]:
-        """None of its own."""
-        return ()
+        return (content_disposition("attachment", asked, media_type),) if asked.answer.is_attachment else ()
 
     def preflight(self) -> tuple[Header, ...]:
         return ()

@@ -94,7 +94,12 @@ IMAGOR: tuple[Row, ...] = (
     Row("smart", "supported", example="300x100/smart"),
     Row("b64:", "supported", "in the source, in `watermark` and in `image`"),
     Row("color:", "not offered", "a canvas without a source"),
-    Row("attachment", "supported", example="filters:attachment(name.jpg)"),
+    Row(
+        "attachment",
+        "differs",
+        "the result's extension stands in place of the name's own, where imagor adds it",
+        "filters:attachment(name.jpg)",
+    ),
     Row("autojpg", "supported", example="filters:autojpg()"),
     Row("background_color", "supported", example="filters:background_color(blue)"),
     Row("bitdepth", "differs", "8, 10 and 16, where the format has them", "filters:bitdepth(16):format(png)"),
