@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from imgserve.engine.cache.entry import Key, Meta, Validator
 from imgserve.engine.cache.freshness import (
     Lifetimes,
-    age_s,
     cache_control,
     entity_tag,
     freshness,
@@ -182,8 +181,3 @@ def test_the_tag_is_strong_where_the_source_s_bytes_are_identified() -> None:
 )
 def test_cache_control(arguments: dict[str, float], expected: str) -> None:
     assert cache_control(**arguments) == expected  # type: ignore[arg-type]
-
-
-def test_age() -> None:
-    assert age_s(stamped(META, NOW, Lifetimes(1)), NOW + 61.9) == 61
-    assert age_s(META, NOW - 5) == 0

@@ -143,8 +143,3 @@ def cache_control(
         if seconds > 0:
             words.append(f"{word}={seconds}")
     return ", ".join(words)
-
-
-def age_s(meta: Meta, now_s: float) -> int:
-    """For the Age header: seconds since the source was asked last."""
-    return int(max(now_s - meta.stored_at_s, 0))
