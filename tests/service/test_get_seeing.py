@@ -161,3 +161,19 @@ def test_metrics_are_of_each_dialect(seen: Gets) -> None:
         # first dialect fetches the source.
         fetches = dialect == "imgproxy"
         assert added == [sum(len(reply.body) for reply in replies), 3, 3, 1, 1, fetches, 2]
+
+
+def test_metrics_of_the_caches(seen: Gets) -> None:
+    """What does not fit into the memory is found on the disk."""
+    seen.put("cached.jpg", encoded(detailed(300, 300), "jpeg"))
+    path = url("cached.jpg", 300)
+    names = [f'cache_lookups_total{{cache="pictures",result="{result}"' for result in ("miss", "disk", "memory")]
+    before = [seen.metric(name) for name in names]
+    held_bytes = seen.metric('cache_bytes{cache="pictures",place="disk"')
+    reply = seen.get(path)
+    wait_until(lambda: "cache_ms" in line_of(seen, seen.get(path)) and seen.metric(names[1]) > before[1])
+    missed, found, _ = (seen.metric(name) - number for name, number in zip(names, before, strict=True))
+    assert (missed >= 1, found >= 1) == (True, True)
+    wait_until(lambda: seen.metric('cache_bytes{cache="pictures",place="disk"') >= held_bytes + len(reply.body))
+    assert seen.metric('cache_limit_bytes{cache="pictures",place="memory"') == MEMORY_BYTES
+    assert 0 < seen.metric('cache_bytes{cache="pictures",place="memory"') <= MEMORY_BYTES

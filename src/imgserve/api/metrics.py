@@ -14,6 +14,7 @@ import msgspec
 
 from imgserve.api.http.asgi import App, Receive, Scope, Send, answer
 from imgserve.api.v1.server import counts_in_time
+from imgserve.engine.purging import Purging
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import OperatorQueue
 from imgserve.telemetry import logs, metrics
@@ -23,10 +24,11 @@ from imgserve.transfer.dispatch import Transfers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States) -> App:
+def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States, purging: Purging) -> App:
     async def scrape(_scope: Scope, _receive: Receive, send: Send) -> None:
         _set_pool(pool)
         _set_transfers(transfers)
+        _set_caches(purging)
         metrics.LOG_EVENTS_LOST.set(logs.lost())
         names = {state.name for state in states.look()}
         metrics.STORAGE_FAILING.set(not names.isdisjoint(("storage_failing", "disk_full")))
@@ -50,6 +52,21 @@ def _set_transfers(transfers: Transfers) -> None:
     metrics.SOURCE_MEMORY_BYTES.set(budget.held)
     metrics.TRANSFERS.labels("running").set(transfers.slots.held)
     metrics.TRANSFERS.labels("waiting").set(transfers.slots.waiting)
+
+
+def _set_caches(purging: Purging) -> None:
+    mounts, pictures, sources = purging.stats()
+    if not mounts:
+        return
+    for cache, stats in (("pictures", pictures), ("sources", sources)):
+        metrics.CACHE_BYTES.labels(cache, "disk").set(stats.size_bytes)
+        metrics.CACHE_BYTES.labels(cache, "memory").set(stats.memory_bytes)
+        metrics.CACHE_LIMIT_BYTES.labels(cache, "disk").set(stats.cap_bytes)
+        metrics.CACHE_LIMIT_BYTES.labels(cache, "memory").set(stats.memory_cap_bytes)
+        metrics.cache_lookups[cache, "memory"] = stats.memory_hits
+        metrics.cache_lookups[cache, "disk"] = stats.disk_hits
+        metrics.cache_lookups[cache, "miss"] = stats.misses
+        metrics.cache_evicted[cache,] = stats.evicted
 
 
 async def _set_queue(queue: OperatorQueue) -> None:

@@ -162,13 +162,16 @@ class Components:
         for owner in self._owners:
             owner.close()
 
+    def _metrics(self) -> App:
+        return metrics_page(self.queue, self.pool, self.transfers, self.states, self.on_the_fly.purging)
+
     def for_clients(self, config: Config, keys: Keys, presets: Presets) -> App:
         """The application of the TCP listener. A runner has no calls for clients there."""
         identify = partial(client, keys, self.protected)
         probes: dict[tuple[str, str], App] = {
             ("GET", "/health"): health_page(self.states, self.pool),
             ("GET", "/health/live"): live_page,
-            ("GET", "/metrics"): native(metrics_page(self.queue, self.pool, self.transfers, self.states)),
+            ("GET", "/metrics"): native(self._metrics()),
         }
         if self._settings.role == "runner":
             return app.for_probes(config, identify, probes)

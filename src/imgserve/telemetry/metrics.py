@@ -95,6 +95,10 @@ def _read_histogram(name: str, doc: str, read: Callable[[], Iterable[tuple[Label
     return Reading(labels, family)
 
 
+# What the caches of GETs count themselves; each scrape sets it.
+cache_lookups: dict[tuple[str, str], int] = {}
+cache_evicted: dict[tuple[str], int] = {}
+
 POSTS = _counter(
     "posts_total",
     "Answers to `POST /` and `POST /v1/jobs`. `result`: accepted, adopted (an earlier job's), refused; `code` of a"
@@ -132,6 +136,15 @@ GET_COALESCED = _read_counter(
     lambda: [*gets.coalesced.items()],
     "dialect", "work",
 )  # fmt: skip
+CACHE_LOOKUPS = _read_counter(
+    "cache_lookups_total",
+    "Look-ups in the caches of GETs. `cache`: pictures, sources; `result`: memory, disk, miss",
+    lambda: [*cache_lookups.items()],
+    "cache", "result",
+)  # fmt: skip
+CACHE_EVICTED = _read_counter(
+    "cache_evicted_total", "Entries that were given up for others", lambda: [*cache_evicted.items()], "cache"
+)
 CONNECTIONS_REFUSED = _counter(
     "connections_refused_total",
     "Connections closed unread. `reason`: the limit reached, of `all` connections or of the `address`", "reason",
@@ -185,6 +198,8 @@ SOURCE_MEMORY_LIMIT_BYTES = _gauge(
     "source_memory_limit_bytes", "Memory that sources may hold; claims wait while it is used up"
 )
 UPLOAD_BYTES = _gauge("upload_bytes", "Pictures that came with their jobs, and room reserved for those that are coming")
+CACHE_BYTES = _gauge("cache_bytes", "What a cache of GETs holds. `place`: disk, memory", "cache", "place")
+CACHE_LIMIT_BYTES = _gauge("cache_limit_bytes", "What it may hold", "cache", "place")
 TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
 BUILD_INFO = _gauge("build_info", "Always 1; the labels are the versions", "version", "python")
 
