@@ -101,11 +101,18 @@ def test_the_line_of_a_hit_has_what_it_took(seen: Gets) -> None:
     wait_until(lambda: stages_of(line_of(seen, seen.get(url("large.jpg", 300)))) == {"cache_ms", "send_ms"})
 
 
-def test_a_refused_request_has_the_host_only_if_its_url_has_one(seen: Gets) -> None:
+def test_a_refused_request_has_one_line_with_its_error(seen: Gets) -> None:
+    """And the host of its source, if its URL has one."""
     wrong, missing = line_of(seen, seen.get("/nothing")), line_of(seen, seen.get(url("nowhere.jpg")))
-    assert (wrong["state"], wrong["status"], stages_of(wrong), "host" in wrong) == ("refused", 404, set(), False)
-    assert (missing["state"], missing["status"], missing["host"]) == ("refused", 404, "127.0.0.1")
-    assert stages_of(missing) == {"cache_ms", "fetch_ms"}
+    unreadable = line_of(seen, seen.get(url("words.jpg")))
+    for line, status, code, stages in (
+        (wrong, 404, "url_refused", set()), (missing, 404, "source_not_found", {"cache_ms", "fetch_ms"}),
+        (unreadable, 422, "source_unreadable", {"cache_ms", "fetch_ms", "probe_ms"}),
+    ):  # fmt: skip
+        assert (line["state"], line["status"], line["code"], stages_of(line)) == ("refused", status, code, stages)
+        assert line.get("host") == (None if line is wrong else "127.0.0.1")
+        [text] = (text for text in seen.server.log.splitlines() if str(line["request"]) in text)
+        assert json.loads(text) == line
 
 
 def test_requests_that_waited_for_the_work_of_another_one_say_so(seen: Gets) -> None:

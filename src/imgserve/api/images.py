@@ -132,7 +132,7 @@ class ImageHandler:
                 fallback = await self._images.fallback(wanted, error, client)
                 if fallback is None:
                     raise
-                logs.event("fallback", code=error.code)
+                gets.failed(error.code, error.detail)
                 served = fallback
         with served:
             return await self._send(wanted, served, headers, send)
@@ -251,7 +251,7 @@ class ImageHandler:
         )
 
     async def _refuse(self, error: ImgserveError, send: Send) -> "_Outcome":
-        logs.event("refused", code=error.code, detail=error.detail)
+        gets.failed(error.code, error.detail)
         refusal = self._mount.dialect.refusal(error)
         kind = ((b"content-type", refusal.media_type.encode()),) if refusal.body else ()
         retry: Headers = ()
@@ -303,7 +303,7 @@ def _note(get: gets.Get, outcome: _Outcome, seconds: float) -> None:
     gets.answered(get.dialect, outcome.status, outcome.state, seconds, outcome.size_bytes)
     logs.event(
         "get", dialect=get.dialect, host=get.host, status=outcome.status, state=outcome.state,
-        coalesced=get.coalesced, bytes=outcome.size_bytes, ms=seconds * 1000,
+        code=get.code, detail=get.detail, coalesced=get.coalesced, bytes=outcome.size_bytes, ms=seconds * 1000,
         cache_ms=get.ms("cache"), fetch_ms=get.ms("fetch"), probe_ms=get.ms("probe"), wait_ms=get.ms("wait"),
         render_ms=get.ms("render"), send_ms=get.ms("send"),
     )  # fmt: skip

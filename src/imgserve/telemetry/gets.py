@@ -50,14 +50,14 @@ coalesced: dict[tuple[str, Work], int] = {}
 
 class Get:
     """One request. ``host`` is that of its source; ``stages`` are the seconds of each, ``coalesced`` is the work of
-    another request that it has waited for.
+    another request that it has waited for; ``code`` and ``detail`` are the error that kept it from its picture.
     """
 
-    __slots__ = ("coalesced", "dialect", "host", "stages")
+    __slots__ = ("coalesced", "code", "detail", "dialect", "host", "stages")
 
     def __init__(self, dialect: str) -> None:
         self.dialect = dialect
-        self.host = ""
+        self.host = self.code = self.detail = ""
         self.coalesced: Work | None = None
         self.stages: dict[str, float] = {}
 
@@ -97,6 +97,12 @@ def joined(work: Work) -> None:
     if get is not None:
         get.coalesced = work
         coalesced[get.dialect, work] = coalesced.get((get.dialect, work), 0) + 1
+
+
+def failed(code: str, detail: str) -> None:
+    get = current.get()
+    if get is not None:
+        get.code, get.detail = code, detail
 
 
 def stage_ended(stage: str, seconds: float) -> None:

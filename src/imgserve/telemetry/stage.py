@@ -19,7 +19,8 @@ class stage:
     """Times the block, and reports how it ended, with the error's code.
 
     ``parent`` is the traceparent that the stage continues, where it is not simply inside another stage.
-    ``is_outer``: a stage of stages, which is logged only when it fails, or at level debug.
+    ``is_outer``: a stage of stages, which is logged only when it fails, or at level debug. The line of a GET has its
+    stages, so for one it is never logged but at level debug.
     """
 
     __slots__ = ("_fields", "_is_outer", "_name", "_parent", "_span", "_started", "code")
@@ -51,7 +52,8 @@ class stage:
             self.code = _code(error)
         metrics.stage_ended(self._name, seconds, self.code)
         gets.stage_ended(self._name, seconds)
-        level = logs.DEBUG if self._is_outer and not self.code else logs.INFO
+        is_quiet = self._is_outer and (not self.code or gets.current.get() is not None)
+        level = logs.DEBUG if is_quiet else logs.INFO
         logs.event(self._name, level=level, **self._fields, ms=seconds * 1000, code=self.code)
         if self._span is not None:
             tracing.end(self._span, self.code)
