@@ -204,3 +204,102 @@ def test_a_watermark_is_a_source_too(listed: Gets) -> None:
             assert isinstance(drawn, tuple)
             assert drawn[0] > red[0]
             assert drawn[1] < 60
+
+
+def leads(listed: Gets, path: str, target: str, status: int = 302) -> None:
+    listed.web.behave(f"/{path}", Behaviour(status=status, redirect=target))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_stays_within_the_list(listed: Gets, status: int) -> None:
+    """imagor #240, imageproxy #237: else each host on a list may choose hosts that are not on it."""
+    before = listed.other.connections
+    outside = {
+        "host": f"{listed.other.url}/shop/in.jpg", "relative": f"//127.0.0.1:{listed.other.port}/shop/in.jpg",
+        "path": "/out.jpg", "above": "../out.jpg", "encoded": "/shop/%2e%2e/out.jpg",
+        "twice": "/shop/%252e%252e/out.jpg", "beside": "/shopping/out.jpg", "login": f"http://user@127.0.0.1:{listed.other.port}/shop/in.jpg",
+        "name": f"http://localhost:{listed.web.port}/shop/in.jpg",
+        "backslash": f"\\\\127.0.0.1:{listed.other.port}/shop/in.jpg",
+    }  # fmt: skip
+    for word, target in outside.items():
+        leads(listed, f"shop/{status}-{word}", target, status)
+        reply = listed.get(plain(f"goods:{status}-{word}.jpg"))
+        assert (reply.status, reply["cache-control"]) == (404, "no-store"), target
+        assert reply.body == b"Invalid source URL"
+        assert listed.get(f"/thumbor/unsafe/20x0/{status}-{word}.jpg").status == 400, target
+    inside = {
+        "absolute": f"{listed.web.url}/shop/in.jpg",
+        "slash": "/shop/deep/in.jpg",
+        "bare": "deep/in.jpg",
+        "up": "deep/../in.jpg",
+    }
+    for word, target in inside.items():
+        leads(listed, f"shop/{status}-{word}", target, status)
+        assert listed.get(plain(f"goods:{status}-{word}.jpg")).size == (20, 15), target
+    assert listed.other.connections == before
+    assert {event.name for event in listed.web.log.all()}.isdisjoint({"/out.jpg", "/shopping/out.jpg"})
+
+
+def test_each_redirect_of_a_chain_is_judged(listed: Gets) -> None:
+    """Also one that comes back to the list: the host in between would learn of the request."""
+    away, back = f"{listed.other.url}/away.jpg", f"{listed.web.url}/shop/in.jpg"
+    leads(listed, "shop/chain1", "chain2.jpg")
+    leads(listed, "shop/chain2", "/shop/chain3.jpg")
+    leads(listed, "shop/chain3", "in.jpg")
+    assert listed.get(plain("goods:chain1.jpg")).size == (20, 15)
+    leads(listed, "shop/far1", "far2.jpg")
+    leads(listed, "shop/far2", away)
+    listed.other.behave("/away", Behaviour(status=302, redirect=back))
+    before = listed.other.connections
+    assert listed.get(plain("goods:far1.jpg")).status == 404
+    assert listed.other.connections == before
+
+
+def test_the_log_alone_names_the_host_of_a_redirect(listed: Gets) -> None:
+    leads(listed, "shop/logged", f"{listed.other.url}/secret-path.jpg?signature=secret-query")
+    reply = listed.get(plain("goods:logged.jpg"))
+    assert b"127.0.0.1" not in reply.body
+    line = next(line for line in reversed(listed.server.log.splitlines()) if "source_refused" in line)
+    assert f"redirects to 127.0.0.1:{listed.other.port}" in line
+    assert "secret" not in listed.server.log
+
+
+def test_a_redirect_of_a_watermark_is_judged_too(listed: Gets) -> None:
+    leads(listed, "shop/mark-away", f"{listed.other.url}/logo.png")
+    leads(listed, "shop/mark-here", "/shop/logo.png")
+    listed.put("shop/logo.png", (listed.directory / "logo.png").read_bytes())
+    before = listed.other.connections
+    assert listed.get("/thumbor/unsafe/40x0/filters:watermark(mark-away.png,0,0,0)/in.jpg").status != 200
+    assert listed.other.connections == before
+    assert listed.get("/thumbor/unsafe/40x0/filters:watermark(mark-here.png,0,0,0)/in.jpg").size == (40, 30)
+
+
+SHARED = """
+cache_fresh_s = 3600
+[get.imgproxy]
+path = "/"
+key_file = "DIR/../key"
+salt_file = "DIR/../salt"
+[get.thumbor]
+path = "/thumbor"
+allow_unsigned = true
+sources = ["WEB/shop/"]
+base_url = "WEB/shop/"
+"""
+
+
+def test_a_mount_gets_no_source_that_only_another_ones_redirects_reach(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The cache of sources is shared. A mount without a list follows redirects to any host."""
+    for site in opened(tmp_path_factory, "shared", SHARED):
+        leads(site, "shop/away", f"{site.other.url}/shop/in.jpg")
+        assert site.get(plain(f"{site.web.url}/shop/away.jpg")).size == (20, 15)
+        assert site.get("/thumbor/unsafe/20x0/away.jpg").status == 400
+        assert site.get(plain(f"{site.web.url}/shop/away.jpg")).size == (20, 15)
+        assert site.fetches("shop/away.jpg") == [302, 302]
+        assert len([event for event in site.other.log.all() if event.name == "/shop/in.jpg"]) == 1
+        # What is on both lists is downloaded once.
+        assert site.get("/thumbor/unsafe/20x0/in.jpg").size == (20, 15)
+        assert site.get(plain(f"{site.web.url}/shop/in.jpg")).size == (20, 15)
+        assert site.fetches("shop/in.jpg") == [200]

@@ -224,7 +224,8 @@ class MountConfig(msgspec.Struct, frozen=True):
     path: Annotated[str, Setting(
         "beginning of its URLs, such as `/` or `/images`; without one the dialect is off")] = ""
     sources: Annotated[Texts, Setting(
-        "beginnings of the URLs that may be shown", default="all, if every URL is signed")] = ()
+        "beginnings of URLs that may be shown, and that redirects of these may lead to",
+        default="all, if every URL is signed")] = ()
     public_url: Annotated[str, Setting(
         "of the mount, in answers that name their own URL", default="as the client called it")] = ""
     base_url: Annotated[str, Setting("stands before a source's name that is no URL")] = ""

@@ -235,7 +235,7 @@ class Images:
     async def _missed(self, wanted: Wanted, if_none_match: str, if_modified_since: str, client: str) -> Served:
         if if_none_match:
             # The picture's tag follows from its source's: no render is needed to say that the client has it.
-            known = await self._originals.known(wanted.source)
+            known = await self._originals.known(wanted.source, wanted.mount)
             if known is not None:
                 meta = msgspec.structs.replace(known, etag=entity_tag(wanted.key, known.validator))
                 if is_not_modified(meta, if_none_match, ""):
@@ -271,7 +271,7 @@ class Images:
 
     async def _original(self, wanted: Wanted) -> Original:
         """The source, which the caller closes. Raises the transfer's faults."""
-        original = await self._originals.get(wanted.source, wanted.mount.principal.id)
+        original = await self._originals.get(wanted.source, wanted.mount)
         most, size = wanted.asked.max_source_bytes, original.blob.size
         if 0 < most < size:
             original.close()

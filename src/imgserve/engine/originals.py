@@ -6,7 +6,7 @@ In: a judged ``Source``. Out: its bytes with the validator that identifies them.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
@@ -19,10 +19,12 @@ from imgserve.engine.cache.entry import Key, Meta, Validator
 from imgserve.engine.cache.freshness import Lifetimes, freshness, stamped
 from imgserve.engine.cache.memory import Hit
 from imgserve.engine.cache.purge import Work
+from imgserve.engine.mounts import Mount
 from imgserve.engine.singleflight import SingleFlight
 from imgserve.engine.source_lifetime import fresh_s, modified_s
 from imgserve.errors import ImgserveError
 from imgserve.request.source import Source
+from imgserve.request.urlprefix import UrlPrefix
 from imgserve.telemetry import gets
 from imgserve.telemetry.stage import stage
 from imgserve.transfer.digest import sha256_of
@@ -34,8 +36,10 @@ from imgserve.transfer.version import UNKNOWN, Version
 # Errors that are remembered for seconds: the source itself is at fault, not this server's load.
 _OF_SOURCE = (SourceNotFound, SourceRefused, SourceTooLarge, SourceUnavailable)
 _MOST_ERRORS = 10_000
-# A source, and the generation of its purges.
-_Flight = tuple[Key, tuple[int, int]]
+# In the header of a cached source, which has the source's own URL too. Honest redirects have a hundred characters.
+_MOST_HOPS_LENGTH = 8_000
+# A source, the generation of its purges, and the places that its redirects may lead to.
+_Flight = tuple[Key, tuple[int, int], tuple[UrlPrefix, ...]]
 
 
 class Original(msgspec.Struct, frozen=True):
@@ -88,26 +92,26 @@ class Originals:
     def key_of(self, source: Source) -> Key:
         return Key(source.url, variant=source.sends.credential)
 
-    async def known(self, source: Source) -> Meta | None:
+    async def known(self, source: Source, mount: Mount) -> Meta | None:
         """Of a source whose bytes need not be read. For answers that need none. Raises as ``get`` does for a file."""
         if not source.origin:
             version = await self._transfers.files.version_of(source)
             return self._meta(Validator(version.etag, version.modified), version)
-        hit = await self._cache.find(self.key_of(source))
+        hit = await self._found(self.key_of(source), mount)
         if hit is None:
             return None
         with hit:
             return hit.meta if freshness(hit.meta, self._clock()) == "fresh" else None
 
-    async def get(self, source: Source, principal: str) -> Original:
+    async def get(self, source: Source, mount: Mount) -> Original:
         """The bytes, which the caller closes. Raises the transfer's faults."""
         key = self.key_of(source)
         # One that was asked for after a purge gets no bytes from before it.
-        flight = (key, self._cache.generation_of(key))
+        flight = (key, self._cache.generation_of(key), mount.sources.listed)
         self._raise_known(flight)
 
         def begin() -> asyncio.Task[Original]:
-            return asyncio.create_task(self._got(key, source, principal))
+            return asyncio.create_task(self._got(key, source, mount))
 
         try:
             return await self._under_way.result(flight, begin)
@@ -115,42 +119,54 @@ class Originals:
             self._remember(flight, error)
             raise
 
-    async def _got(self, key: Key, source: Source, principal: str) -> Original:
+    async def _got(self, key: Key, source: Source, mount: Mount) -> Original:
         with self._cache.begin(key) as work:
-            with gets.stage("cache"):
-                # To read a file again takes no longer than to read a copy of it.
-                hit = None if not source.origin else await self._cache.find(key)
+            # To read a file again takes no longer than to read a copy of it.
+            hit = await self._found(key, mount) if source.origin else None
             if hit is None:
-                return await self._fetched(work, source, principal, None)
+                return await self._fetched(work, source, mount, None)
             with hit:
                 if freshness(hit.meta, self._clock()) == "fresh":
                     return await self._of_hit(hit, hit.meta)
-                return await self._fetched(work, source, principal, hit)
+                return await self._fetched(work, source, mount, hit)
 
-    async def _fetched(self, work: Work, source: Source, principal: str, hit: Hit | None) -> Original:
+    async def _found(self, key: Key, mount: Mount) -> Hit | None:
+        """What is cached, if this mount may have it: another one's list may let redirects lead further."""
+        with gets.stage("cache"):
+            hit = await self._cache.find(key)
+        if hit is not None and not all(map(mount.sources.admits, hit.meta.hops)):
+            hit.close()
+            return None
+        return hit
+
+    async def _fetched(self, work: Work, source: Source, mount: Mount, hit: Hit | None) -> Original:
         held = UNKNOWN if hit is None else _version(hit.meta.validator)
-        with self._transfers.open(source, within_s=self._within_s, principal=principal, held=held) as fetch:
+        with self._transfers.open(
+            source, within_s=self._within_s, principal=mount.principal.id, held=held, follows=mount.sources.admits
+        ) as fetch:
             with stage("fetch", is_outer=True):
                 blob = await fetch.finish()
             if fetch.is_unchanged and hit is not None:
-                meta = self._stamped(hit.meta, fetch.version)
+                meta = self._stamped(hit.meta, fetch.version, fetch.hops)
                 original = await self._of_hit(hit, meta)
             else:
                 validator = Validator(fetch.version.etag, fetch.version.modified)
                 if not validator.is_strong:
                     validator = msgspec.structs.replace(validator, digest=(await sha256_of(blob)).hex())
-                meta = self._meta(validator, fetch.version)
+                meta = self._meta(validator, fetch.version, fetch.hops)
                 original = Original(blob.share(), meta, source.url)
         is_used_again = meta.fresh_until_s > meta.stored_at_s or _version(meta.validator).is_known
-        if is_used_again and source.origin:
+        if is_used_again and source.origin and sum(map(len, meta.hops)) <= _MOST_HOPS_LENGTH:
             self._cache.store(work, original.blob, meta)
         return original
 
-    def _meta(self, validator: Validator, version: Version) -> Meta:
-        return self._stamped(Meta("application/octet-stream", "", 0.0, 0.0, validator=validator), version)
+    def _meta(self, validator: Validator, version: Version, hops: Sequence[str] = ()) -> Meta:
+        return self._stamped(Meta("application/octet-stream", "", 0.0, 0.0, validator=validator), version, hops)
 
-    def _stamped(self, meta: Meta, version: Version) -> Meta:
+    def _stamped(self, meta: Meta, version: Version, hops: Sequence[str]) -> Meta:
         now_s = self._clock()
+        # Lists name no queries, in which there may be signatures.
+        meta = msgspec.structs.replace(meta, hops=tuple(hop.partition("?")[0] for hop in hops))
         lifetime_s = fresh_s(version, now_s)
         lifetimes = self._lifetimes
         if lifetime_s is not None:

@@ -25,7 +25,7 @@ from imgserve.telemetry.stage import stage
 from imgserve.timeout import waiting
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceUnavailable
-from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.fetch import Fetch, Follows, anywhere
 from imgserve.transfer.memory import Together
 
 
@@ -83,11 +83,12 @@ class Renderer:
         principal: str = "",
         prefetched: Fetch | None = None,
         within_s: float | None = None,
+        follows: Follows = anywhere,
     ) -> Pictures:
         """A source and all that these recipes draw besides, which the caller closes. Raises the source's faults alone.
 
         ``source`` as a blob stays the caller's, and has no ``prefetched``. ``within_s`` limits each download.
-        ``principal``: the one whose credentials it may name.
+        ``principal``: the one whose credentials it may name. ``follows``: where redirects of them may lead.
         """
         wanted = further.sources_of(recipes)
         needed: dict[Source, bool] = {}
@@ -96,7 +97,7 @@ class Renderer:
         for url in wanted.values():
             if url is not None:
                 needed.setdefault(url, False)
-        downloads = await self._downloaded(needed, principal, prefetched, within_s) if needed else {}
+        downloads = await self._downloaded(needed, principal, prefetched, within_s, follows) if needed else {}
         own = downloads[source] if isinstance(source, Source) else source
         assert isinstance(own, Blob)
         with ExitStack() as held:
@@ -117,7 +118,12 @@ class Renderer:
         return picture.share() if isinstance(picture, Blob) else picture
 
     async def _downloaded(
-        self, sources: Mapping[Source, bool], principal: str, prefetched: Fetch | None, within_s: float | None = None
+        self,
+        sources: Mapping[Source, bool],
+        principal: str,
+        prefetched: Fetch | None,
+        within_s: float | None = None,
+        follows: Follows = anywhere,
     ) -> dict[Source, Blob | ImgserveError]:
         """The download of each source, which the caller closes. True: its error is raised, at once.
 
@@ -125,15 +131,20 @@ class Renderer:
         """
         with stage("fetch"), waiting():
             # The wait is for slots and for memory. A download has a time-out of its own.
-            blobs = await self._fetched(sources, principal, prefetched, within_s)
+            blobs = await self._fetched(sources, principal, prefetched, within_s, follows)
             if blobs is None:
-                blobs = await self._fetched(sources, principal, None, within_s)
+                blobs = await self._fetched(sources, principal, None, within_s, follows)
             assert blobs is not None  # without a prefetched one all of them wait for memory together
         failpoint.reach("fetched")
         return blobs
 
     async def _fetched(
-        self, sources: Mapping[Source, bool], principal: str, prefetched: Fetch | None, within_s: float | None
+        self,
+        sources: Mapping[Source, bool],
+        principal: str,
+        prefetched: Fetch | None,
+        within_s: float | None,
+        follows: Follows,
     ) -> dict[Source, Blob | ImgserveError] | None:
         """As ``_downloaded``. None: the prefetched source was given up, since the others would wait for memory, which
         they must not while it holds some.
@@ -152,7 +163,9 @@ class Renderer:
             if count and len(sources) > 1:
                 together = Together(self._transfers.budget, count, give_up if begun else None)
             begun += [
-                held.enter_context(self._transfers.open(source, together, within_s, principal=principal))
+                held.enter_context(
+                    self._transfers.open(source, together, within_s, principal=principal, follows=follows)
+                )
                 for source in tuple(sources)[len(begun) :]
             ]
             fetches = dict(zip(sources, begun, strict=True))

@@ -108,7 +108,11 @@ class Renditions:
         recipe = _judged(mount, recipe)
         rendering = resolve(recipe, info, self._limits, self._quality)
         further = self._renderer.pictures(
-            original.blob, [rendering.recipe], principal=principal, within_s=self._within_s
+            original.blob,
+            [rendering.recipe],
+            principal=principal,
+            within_s=self._within_s,
+            follows=mount.sources.admits,
         )
         with await further as pictures:
             inputs = pictures.of(rendering.recipe)

@@ -31,7 +31,7 @@ from imgserve.transfer.faults import (
     TransfersBusy,
     WebhookRefused,
 )
-from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.fetch import Fetch, Follows, anywhere
 from imgserve.transfer.guard import Guard, Refusal
 from imgserve.transfer.memory import Together
 from imgserve.transfer.protocols import message
@@ -171,12 +171,13 @@ class Transfers:
         *,
         principal: str = "",
         held: Version = UNKNOWN,
+        follows: Follows = anywhere,
     ) -> Fetch:
         """Start a download, which the caller closes. All faults come from the Fetch.
 
         ``within_s`` limits all of it; without it waits for transfer slots and memory may take any time. ``principal``:
         the one whose credentials the source may name. ``held``: its version that the caller has already, of which no
-        bytes are needed.
+        bytes are needed. ``follows``: whether it may be read from where a redirect leads.
         """
         reader = self._readers[source.kind]
 
@@ -193,16 +194,20 @@ class Transfers:
                 reason = f"The source could not be fetched within {within_s:g} s"
                 raise TransfersBusy(reason, "try again later") from None
 
-        return self._start(fetch if within_s is None else fetch_in_time, budget, held)
+        return self._start(fetch if within_s is None else fetch_in_time, budget, held, follows)
 
     def receive(self, upload: Callable[[Fetch], Awaitable[None]]) -> Fetch:
         """Start to receive a picture that a client sends by ``upload``, which the caller closes."""
         return self._start(upload)
 
     def _start(
-        self, transfer: Callable[[Fetch], Awaitable[None]], budget: Together | None = None, held: Version = UNKNOWN
+        self,
+        transfer: Callable[[Fetch], Awaitable[None]],
+        budget: Together | None = None,
+        held: Version = UNKNOWN,
+        follows: Follows = anywhere,
     ) -> Fetch:
-        fetch = Fetch(budget or self.budget, self._limit_bytes, held)
+        fetch = Fetch(budget or self.budget, self._limit_bytes, held, follows)
         task = fetch.start(transfer)
         self._fetches[task] = fetch
         task.add_done_callback(self._fetches.pop)

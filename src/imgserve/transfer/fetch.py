@@ -16,18 +16,29 @@ from imgserve.transfer.faults import SourceDigestMismatch, SourceTooLarge, Sourc
 from imgserve.transfer.memory import Reservation, Together
 from imgserve.transfer.version import UNKNOWN, Version
 
+# Whether a source may be read from a URL that a redirect leads to.
+Follows = Callable[[str], bool]
 _BATCH_BYTES = 128 * 1024
+
+
+def anywhere(_url: str) -> bool:
+    """The guard of connections alone decides."""
+    return True
 
 
 class Fetch:
     """Lives in the event loop that made it. Its owner closes it, also after its end.
 
     ``held``: the version that the owner has already. If the source ``is_unchanged`` since, no bytes come. ``version``
-    is that of the bytes that came, as far as the protocol tells.
+    is that of the bytes that came, as far as the protocol tells. ``hops`` are the URLs that redirects led to.
     """
 
-    def __init__(self, budget: Limiter | Together, limit_bytes: int, held: Version = UNKNOWN) -> None:
+    def __init__(
+        self, budget: Limiter | Together, limit_bytes: int, held: Version = UNKNOWN, follows: Follows = anywhere
+    ) -> None:
         self.held = held
+        self.hops: tuple[str, ...] = ()
+        self._follows = follows
         self.version = UNKNOWN
         self.is_unchanged = False
         self._reservation = Reservation(budget)
@@ -97,6 +108,11 @@ class Fetch:
             self.blob.close()
         else:
             self._task.cancel()
+
+    def led_to(self, url: str) -> bool:
+        """Whether this redirect may be followed, which is noted. The protocol asks for each one, in order."""
+        self.hops += (url,)
+        return self._follows(url)
 
     def reserve(self, length: int | None) -> asyncio.Future[None]:
         """The protocol calls this once before the body, with its length in bytes if it is known.

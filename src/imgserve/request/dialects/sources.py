@@ -36,6 +36,7 @@ _MOST_DECODINGS = 4
 
 # http and https.
 _WEB = tuple(word for word, one in SCHEMES.items() if one.takes_headers and not one.has_bucket)
+_WITH_TLS = next(word for word in _WEB if SCHEMES[word].has_tls)
 
 _EXPECTED = "expected a host, or the beginning of a URL such as https://images.example.com/products/"
 _EXPECTED_BASE = "expected the beginning of a URL such as https://images.example.com/products/"
@@ -84,6 +85,27 @@ class Sources(msgspec.Struct, frozen=True):
         if not is_allowed:
             raise _refused("the mount's list of sources does not allow it; add its beginning there")
         return parse_source(canonical)
+
+    def admits(self, text: str) -> bool:
+        """Whether a redirect of one of these sources may lead to this URL: to all that the settings list.
+
+        A beginning with http stands for https too, as many hosts lead from one to the other.
+        """
+        if self.is_open:
+            return True
+        try:
+            canonical = canonical_url(text)
+        except RequestInvalid:
+            return False
+        return any(_is_beneath(prefix, canonical) for one in self.listed for prefix in (one, _with_tls(one)))
+
+    @property
+    def listed(self) -> tuple[UrlPrefix, ...]:
+        """All beginnings of the settings; none where any URL is allowed."""
+        if self.is_open:
+            return ()
+        base = () if self.base is None else (self.base[1],)
+        return (*self.allowed, *(prefix for _, prefix in self.named.values()), *base)
 
     def _located(self, name: str) -> tuple[str, UrlPrefix | None]:
         """The URL, not checked yet, and the prefix of the settings that it must stay beneath, if one gave it."""
@@ -183,6 +205,13 @@ def _prefix(text: str) -> UrlPrefix:
     if domain is None:
         return UrlPrefix.parse(text)
     return msgspec.structs.replace(UrlPrefix.parse(f"{domain['scheme']}{text[domain.end() :]}"), is_domain=True)
+
+
+def _with_tls(prefix: UrlPrefix) -> UrlPrefix:
+    """The same place by the scheme with TLS, where both have their usual ports."""
+    if prefix.scheme not in _WEB or prefix.port != SCHEMES[prefix.scheme].port:
+        return prefix
+    return msgspec.structs.replace(prefix, scheme=_WITH_TLS, port=SCHEMES[_WITH_TLS].port)
 
 
 def _beginning(text: str) -> tuple[str, UrlPrefix]:

@@ -8,7 +8,7 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.request.page import Entry
 from imgserve.transfer.client.along import Along
-from imgserve.transfer.fetch import Fetch
+from imgserve.transfer.fetch import Fetch, Follows, anywhere
 from imgserve.transfer.version import UNKNOWN, Version
 
 Method = Literal["GET", "HEAD", "PUT", "POST", "DELETE", "MKCOL", "RETR", "STOR", "COMMANDS"]
@@ -33,7 +33,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     ``after`` are FTP commands, sent in the target's directory around the transfer; one that starts with ``*`` may fail.
     ``is_path_whole``: the FTP directory is entered by one command, not level by level. ``is_fresh``: no pooled
     connection is used. ``is_raw``: the body is taken as it comes, else it is decoded as its Content-Encoding says.
-    ``along``: further headers, which take the place of those of ``headers`` with the same name.
+    ``along``: further headers, which take the place of those of ``headers`` with the same name. ``follows``: asked for
+    the target of each redirect.
     """
 
     method: Method
@@ -41,6 +42,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     headers: tuple[str, ...] = ()
     along: Along | None = None
+    follows: Follows = anywhere
     body: Blob | None = None
     parts: tuple[Entry | FilePart, ...] = ()
     fetch: Fetch | None = None

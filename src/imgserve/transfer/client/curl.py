@@ -107,6 +107,9 @@ class Client:
             except ValueError as error:
                 reason = f"{location.origin(call.url)} redirects to {error}"
                 raise ExchangeFailed(reason, "use a URL that does not redirect") from None
+            if not call.follows(url):
+                reason = f"{location.origin(call.url)} redirects to {location.origin(url)}, to a URL that is not listed"
+                raise ExchangeFailed(reason, "add its beginning to the mount's sources", is_refused=True)
             call = call.redirected(url, answer.deadline_s)
         reason = f"{location.origin(call.url)} redirects too often"
         raise ExchangeFailed(reason, "use the URL that the redirects lead to")

@@ -72,7 +72,9 @@ class Http:
         url, deadline_s = source.url, deadline_in(timeout_s)
         along = self._credentials.along(source.sends, principal, url)
         headers = (AGENT, PLAIN, *into.held.conditions())
-        call = Call(method="GET", url=url, deadline_s=deadline_s, headers=headers, along=along, fetch=into)
+        call = Call(
+            method="GET", url=url, deadline_s=deadline_s, headers=headers, along=along, fetch=into, follows=into.led_to
+        )
         with fetching:
             answer = await self._client.get(call)
         if answer.status == _UNCHANGED and into.held.is_known:

@@ -284,3 +284,24 @@ def destination(text: str, kind: DestinationKind = "put", public_url: str = "") 
 def test_the_names_by_which_gets_may_know_a_destination(place: Destination, names: list[str]) -> None:
     assert sources_at(place) == set(names)
     assert all(Sources.of(is_open=True).judge(name).url == name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("sources", "url", "is_admitted"),
+    [
+        (ALL, "https://cdn.test/pictures/a", True), (ALL, "https://cdn.test/other/a", False),
+        (ALL, "https://bucket.test/shop/a", True), (ALL, "https://bucket.test/shops/a", False),
+        (ALL, "https://a.img.test/", True), (ALL, "https://img.test/", False),
+        (ALL, "https://a.img.test.evil.test/", False), (ALL, "https://cdn.test/pictures/%2e%2e/a", False),
+        (ALL, "https://u@cdn.test/pictures/a", False), (BASED, "https://base.test/dir/a?signature=b", True),
+        (BASED, "https://base.test/a", False), (BASED, "a", False),
+        (Sources.of(is_open=True), "https://any.test/", True),
+        # The same place with TLS, and never without.
+        (BASED, "http://base.test/dir/a", False), (Sources.of(["http://h.test/a"]), "https://h.test/a/b", True),
+        (Sources.of(["http://h.test/a"]), "https://h.test/b", False),
+        (Sources.of(["http://h.test:81"]), "https://h.test:81/a", False),
+        (Sources.of(["http://h.test"]), "https://h.test:444/a", False),
+    ],
+)  # fmt: skip
+def test_where_redirects_may_lead(sources: Sources, url: str, is_admitted: bool) -> None:
+    assert sources.admits(url) is is_admitted
