@@ -230,7 +230,8 @@ class MountConfig(msgspec.Struct, frozen=True):
         "of the mount, in answers that name their own URL", default="as the client called it")] = ""
     base_url: Annotated[str, Setting("stands before a source's name that is no URL")] = ""
     names: Annotated[dict[str, str], Setting("short names of beginnings, as `{shop = \"s3://shop/pictures/\"}`")] = {}
-    credential: Annotated[Text, Setting("that its sources are asked for with", default="none")] = ""
+    credential: Annotated[Text, Setting(
+        "that its sources are asked for with, and watermarks too where it is for their URLs", default="none")] = ""
     allow_unsigned: Annotated[bool, Setting("URLs need no signature; then `sources` must be given")] = False
     max_age_s: Annotated[Amount, Setting("Cache-Control of its pictures: time that caches may keep one", "seconds")] = (
         31_536_000)

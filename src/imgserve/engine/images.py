@@ -117,10 +117,12 @@ class Images:
     def wanted(self, mount: Mount, asked: Asked[Any], plain: Asked[Any]) -> Wanted:
         """``plain`` is asked for by the same URL without any of the headers that a picture can be negotiated by.
 
-        Raises RequestInvalid, SourceRefused: this mount does not show it.
+        Raises RequestInvalid, SourceRefused, CredentialNotAllowed: this mount does not show it.
         """
         source = mount.source_of(asked.source)
         self._transfers.check_source(source)
+        # Here, since the cache may have what another mount has fetched with the same credential.
+        self._transfers.check_credential(source.sends, source.url, mount.principal.id)
         # The rendering is what the URL alone says, so that a purge of the URL finds what headers have made of it.
         rendering, variant = canonical(plain.parameters), mount.name
         if asked.parameters != plain.parameters:

@@ -15,6 +15,7 @@ from imgserve.request.dialects.sources import Sources
 from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.principal import Principal
+from imgserve.request.protocols import SCHEMES
 from imgserve.request.source import Source
 
 _AUTHORITY = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*+://[^/]*")
@@ -38,7 +39,7 @@ class Mount(msgspec.Struct, frozen=True):
     def source_of(self, name: str) -> Source:
         """The source that a URL names. Raises RequestInvalid: the mount does not show it."""
         source = self.sources.judge(name)
-        if not self.config.credential:
+        if not self.config.credential or not SCHEMES[source.scheme].takes_credential:
             return source
         return msgspec.structs.replace(source, access=Access(credential=self.config.credential))
 

@@ -83,14 +83,19 @@ class Renderer:
         principal: str = "",
         prefetched: Fetch | None = None,
         within_s: float | None = None,
+        credential: str = "",
         follows: Follows = anywhere,
     ) -> Pictures:
         """A source and all that these recipes draw besides, which the caller closes. Raises the source's faults alone.
 
         ``source`` as a blob stays the caller's, and has no ``prefetched``. ``within_s`` limits each download.
-        ``principal``: the one whose credentials it may name. ``follows``: where redirects of them may lead.
+        ``principal``: the one whose credentials it may name. ``credential`` goes along with those that it is for;
+        ``follows``: where redirects of them may lead.
         """
-        wanted = further.sources_of(recipes)
+        wanted = {
+            image: None if url is None else self._transfers.lent(url, credential, principal)
+            for image, url in further.sources_of(recipes).items()
+        }
         needed: dict[Source, bool] = {}
         if isinstance(source, Source):
             needed[source] = True

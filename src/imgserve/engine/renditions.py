@@ -112,6 +112,7 @@ class Renditions:
             [rendering.recipe],
             principal=principal,
             within_s=self._within_s,
+            credential=mount.config.credential,
             follows=mount.sources.admits,
         )
         with await further as pictures:

@@ -92,6 +92,10 @@ class Credentials:
             error.is_retryable = False  # at intake: nothing has been accepted yet
             raise
 
+    def is_allowed(self, name: str, principal: str, text: str) -> bool:
+        """Whether ``principal`` may use the credential of this name for a transfer from or to this URL."""
+        return any(self._allowed(name, principal, _kinds_for(text, "transfer"), text))
+
     def along(self, access: Access, principal: str, text: str) -> Along | None:
         """What goes along with requests to the origin of this http(s) URL; None: nothing.
 

@@ -123,6 +123,12 @@ class Transfers:
             error.path = ("secret" if use == "webhook" else "credential",) if access.credential else ()
             raise
 
+    def lent(self, source: Source, credential: str, principal: str) -> Source:
+        """The source with this credential, if that is for its URL and the principal; else as it is."""
+        if not credential or not self.credentials.is_allowed(credential, principal, source.url):
+            return source
+        return msgspec.structs.replace(source, access=Access(credential=credential))
+
     def check_webhook(self, url: str) -> None:
         """Check the text of the URL: port, literal address. Raises WebhookRefused."""
         origin = location.origin(url)

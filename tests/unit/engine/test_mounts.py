@@ -40,6 +40,16 @@ def test_no_url_of_a_mount(text: str) -> None:
     assert "/t, /i" in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("url", "credential"),
+    [("https://h.test/a", "shop"), ("s3://bucket/a", "shop"), ("file:///a", ""), ("ftp://h.test/a", "")],
+)
+def test_the_credential_goes_with_sources_that_can_take_one(url: str, credential: str) -> None:
+    config = MountConfig(path="/", credential="shop")
+    mounted = Mount("root", Iiif(IiifConfig()), Sources(is_open=True), config)
+    assert mounted.source_of(url).sends.credential == credential
+
+
 def test_nothing_is_mounted() -> None:
     with pytest.raises(RequestInvalid, match="no dialect is mounted"):
         located((), "/a")

@@ -212,3 +212,17 @@ def test_a_name_that_vanishes_is_a_fault_that_heals() -> None:
     assert caught.value.is_retryable
     known.replace(ALL)
     assert known.along(access, "shop", CDN)
+
+
+@pytest.mark.parametrize(
+    ("name", "principal", "text", "is_allowed"),
+    [
+        ("token", "shop", f"{CDN}a.png", True), ("token", "blog", f"{CDN}a.png", False),
+        ("token", OPERATOR_ID, f"{CDN}a.png", True), ("token", "shop", "https://cdn.test/a.png", False),
+        ("none", "shop", f"{CDN}a.png", False), ("bucket", "shop", "s3://bucket/a.png", True),
+        ("bucket", "shop", f"{CDN}a.png", False), ("token", "shop", "ftp://cdn.test/pictures/a.png", False),
+        ("first", "shop", f"{HOOK}a", False),
+    ],
+)  # fmt: skip
+def test_for_whom_and_what_one_is(name: str, principal: str, text: str, is_allowed: bool) -> None:
+    assert KNOWN.is_allowed(name, principal, text) is is_allowed
