@@ -124,6 +124,11 @@ class GetConfig(msgspec.Struct, frozen=True):
         """Whether URLs of the dialect may begin with this segment. Those of IIIF begin with any identifier."""
         return name == "iiif" or segment in _UNSIGNED.union(self.imgproxy.grammar.trusted_signatures)
 
+    def drawn_pictures(self, name: str) -> tuple[str, ...]:
+        """The named pictures that the pictures of a dialect are drawn with. No other fields name any."""
+        watermark = self.imgproxy.grammar.watermark
+        return (watermark,) if name == "imgproxy" and watermark else ()
+
     def unknown_names(self, pictures: Collection[str], credentials: Collection[str]) -> Iterator[tuple[str, Problem]]:
         """Of pictures and credentials that no table of the settings has, each with the dialect's name."""
         for name, mount in self.mounts.items():
@@ -132,9 +137,8 @@ class GetConfig(msgspec.Struct, frozen=True):
             if mount.credential and mount.credential not in credentials:
                 sentence = "expected the name of a credential of the settings, a table [credential.NAME]"
                 yield name, Problem("mount.credential", sentence)
-        watermark = self.imgproxy.grammar.watermark
-        if "imgproxy" in self.mounts and watermark and watermark not in pictures:
-            yield "imgproxy", Problem("grammar.watermark", _NO_PICTURE)
+            if any(picture not in pictures for picture in self.drawn_pictures(name)):
+                yield name, Problem("grammar.watermark", _NO_PICTURE)
 
 
 def _is_network(text: str) -> bool:

@@ -125,9 +125,16 @@ class Images:
         self._transfers.check_credential(source.sends, source.url, mount.principal.id)
         # The rendering is what the URL alone says, so that a purge of the URL finds what headers have made of it.
         rendering, variant = canonical(plain.parameters), mount.name
+        if mount.names_source:
+            variant = f"{variant} {asked.source}"
         if asked.parameters != plain.parameters:
             variant = f"{variant} {canonical(asked.parameters)}"
-        return Wanted(mount, asked, source, Key(source.url, rendering, variant, mount.version))
+        return Wanted(mount, asked, source, Key(source.url, rendering, variant, self._engine(mount, source)))
+
+    def _engine(self, mount: Mount, source: Source) -> str:
+        """The settings that the picture depends on, as they are now. Raises CredentialNotAllowed."""
+        identity = self._transfers.credentials.identity(source.sends, mount.principal.id, source.url)
+        return " ".join(filter(None, (mount.version, self._named.version(mount.pictures), identity)))
 
     def hit(self, wanted: Wanted) -> Hit | None:
         """A fresh picture that is in memory, at once, which the caller closes."""
@@ -268,7 +275,9 @@ class Images:
             else:
                 rendered, state = await self._renditions.of(mount, wanted.asked, original), "made"
                 blob, meta = rendered.blob, _renewed(msgspec.structs.replace(rendered.meta, etag=etag), original)
-            self._cache.store(work, blob, meta)
+            # Else it may show a watermark of after a reload under the key of before.
+            if self._engine(mount, source) == wanted.key.engine:
+                self._cache.store(work, blob, meta)
             return Made(meta, blob, state)
 
     async def _original(self, wanted: Wanted) -> Original:

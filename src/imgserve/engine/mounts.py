@@ -22,10 +22,11 @@ _AUTHORITY = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*+://[^/]*")
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """``version`` stands for everything in the settings that its pictures depend on: another one makes others.
+    """``version`` stands for everything in the settings that its pictures depend on: another one makes others. Only
+    the bytes of named pictures, here ``pictures``, are not in it.
 
     ``formats`` and ``takes_hints``: what headers may choose. Parameters are the dialect's own; only the dialect reads
-    them.
+    them. ``names_source``: headers of a picture have its source's name as the URL gave it.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Mount(msgspec.Struct, frozen=True):
     formats: frozenset[Format] = frozenset()
     takes_hints: bool = False
     version: str = ""
+    pictures: tuple[str, ...] = ()
+    names_source: bool = False
 
     def source_of(self, name: str) -> Source:
         """The source that a URL names. Raises RequestInvalid: the mount does not show it."""

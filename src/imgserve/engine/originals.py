@@ -89,15 +89,17 @@ class Originals:
         self._under_way: SingleFlight[Original] = SingleFlight(partial(gets.joined, "fetch"))
         self._errors: OrderedDict[_Flight, tuple[float, ImgserveError]] = OrderedDict()
 
-    def key_of(self, source: Source) -> Key:
-        return Key(source.url, variant=source.sends.credential)
+    def key_of(self, source: Source, mount: Mount) -> Key:
+        """Raises CredentialNotAllowed."""
+        credentials = self._transfers.credentials
+        return Key(source.url, variant=credentials.identity(source.sends, mount.principal.id, source.url))
 
     async def known(self, source: Source, mount: Mount) -> Meta | None:
         """Of a source whose bytes need not be read. For answers that need none. Raises as ``get`` does for a file."""
         if not source.origin:
             version = await self._transfers.files.version_of(source)
             return self._meta(Validator(version.etag, version.modified), version)
-        hit = await self._found(self.key_of(source), mount)
+        hit = await self._found(self.key_of(source, mount), mount)
         if hit is None:
             return None
         with hit:
@@ -105,7 +107,7 @@ class Originals:
 
     async def get(self, source: Source, mount: Mount) -> Original:
         """The bytes, which the caller closes. Raises the transfer's faults."""
-        key = self.key_of(source)
+        key = self.key_of(source, mount)
         # One that was asked for after a purge gets no bytes from before it.
         flight = (key, self._cache.generation_of(key), mount.sources.listed)
         self._raise_known(flight)

@@ -4,7 +4,7 @@ Those of URLs come with each attempt, in ``render``; those of the settings stay 
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,13 @@ class NamedPictures:
             )
         return self._blobs[name].share()
 
+    def version(self, names: Iterable[str]) -> str:
+        """Another one for other bytes of any of these. Empty for no names."""
+        return " ".join(self._digest(name) if name in self._blobs else "none" for name in names)
+
+    def _digest(self, name: str) -> str:
+        return self._blobs[name].fingerprint().digest.hex()
+
     def replace(self, blobs: Mapping[str, Blob]) -> None:
         """Takes the handles over. Renders under way keep what they have."""
         old, self._blobs = self._blobs, dict(blobs)
@@ -71,6 +78,7 @@ async def read(configs: Mapping[str, PictureConfig], pool: Pool, limits: Limits)
             try:
                 blobs[name] = held.enter_context(await asyncio.to_thread(_read, config.path, limits.source_bytes))
                 await pool.probe(blobs[name], is_complete=True)
+                await asyncio.to_thread(blobs[name].fingerprint)  # which keys of the cache have
             except ImgserveError as error:
                 problems.append(f"{config.origin}: {error.sentence()}")
         if problems:

@@ -5,8 +5,6 @@ Without a mount there are none of them, and no directory is made.
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
-from importlib.metadata import version
 from typing import Any, cast
 
 import msgspec
@@ -20,6 +18,7 @@ from imgserve.engine.cache.freshness import Lifetimes
 from imgserve.engine.config import FLOORS_SPARED, MountConfig, NegotiatingMountConfig
 from imgserve.engine.get_config import GetConfig
 from imgserve.engine.images import Images
+from imgserve.engine.mount_version import version_of
 from imgserve.engine.mounts import Mount
 from imgserve.engine.ondemand import FETCH_PATIENCE_S, OnDemand
 from imgserve.engine.originals import Originals
@@ -35,7 +34,6 @@ from imgserve.request.dialects.imgproxy.dialect import Imgproxy
 from imgserve.request.dialects.sources import Sources
 from imgserve.request.dialects.thumbor import dialect as thumbors
 from imgserve.request.encode import Format
-from imgserve.request.limits import Limits
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
@@ -54,7 +52,7 @@ class OnTheFly:
         queue: PurgeQueue,
     ) -> None:
         config, within_s = settings.cache, settings.transfer.source_timeout_s + FETCH_PATIENCE_S
-        self._limits = settings.limits
+        self._settings = settings
         self._is_runner = settings.role == "runner"
         mounts = self.read(settings.get)
         self.is_on = bool(mounts)
@@ -71,7 +69,7 @@ class OnTheFly:
 
     def read(self, config: GetConfig) -> tuple[Mount, ...]:
         """The mounts of the settings, which have no ``problems``. A runner has none: no client can ask it."""
-        return () if self._is_runner else tuple(_mounts(config, self._limits))
+        return () if self._is_runner else tuple(_mounts(config, self._settings))
 
     def replace(self, mounts: tuple[Mount, ...]) -> None:
         """From the next request on. A server that began without a mount has none until it is started again."""
@@ -119,35 +117,32 @@ def _caches(settings: Settings) -> tuple[Cache, Cache]:
     return sources, pictures
 
 
-def _mounts(config: GetConfig, limits: Limits) -> Iterator[Mount]:
+def _mounts(config: GetConfig, settings: Settings) -> Iterator[Mount]:
+    """``settings`` are those of the start, of which only ``config`` is read again."""
+    limits = settings.limits
+
+    def mounted(mount: MountConfig, dialect: Dialect[Any], grammar: msgspec.Struct, default_scheme: str = "") -> Mount:
+        is_open = not mount.sources and not mount.allow_unsigned
+        sources = Sources.of(mount.sources, mount.names, mount.base_url, default_scheme=default_scheme, is_open=is_open)
+        version = version_of(mount, grammar, limits, settings.pool, settings.intake.qualities())
+        pictures = config.drawn_pictures(dialect.name)
+        return Mount(dialect.name, dialect, sources, mount, version=version, pictures=pictures)
+
     imgproxy, thumbor, iiif = config.imgproxy, config.thumbor, config.iiif
     if imgproxy.mount.path:
         of_imgproxy = Imgproxy(imgproxy.grammar, allow_unsigned=imgproxy.mount.allow_unsigned)
         formats, takes_hints = _formats(imgproxy.mount), imgproxy.mount.has_client_hints
-        mount = _mount(imgproxy.mount, of_imgproxy, imgproxy.grammar)
+        mount = mounted(imgproxy.mount, of_imgproxy, imgproxy.grammar)
         yield msgspec.structs.replace(mount, formats=formats, takes_hints=takes_hints)
     if thumbor.mount.path:
         dialect = thumbors.of(thumbor.grammar, allow_unsigned=thumbor.mount.allow_unsigned)
-        mount = _mount(thumbor.mount, dialect, thumbor.grammar, dialect.default_scheme)
+        mount = mounted(thumbor.mount, dialect, thumbor.grammar, dialect.default_scheme)
         yield msgspec.structs.replace(mount, formats=_formats(thumbor.mount))
     if iiif.mount.path:
         place = iiif.mount.public_url or iiif.mount.path.rstrip("/")
         of_iiif = Iiif(iiif.grammar, allow_unsigned=iiif.mount.allow_unsigned, limits=limits, place=place)
-        yield _mount(iiif.mount, of_iiif, iiif.grammar)
-
-
-def _mount(config: MountConfig, dialect: Dialect[Any], grammar: msgspec.Struct, default_scheme: str = "") -> Mount:
-    is_open = not config.sources and not config.allow_unsigned
-    sources = Sources.of(config.sources, config.names, config.base_url, default_scheme=default_scheme, is_open=is_open)
-    return Mount(dialect.name, dialect, sources, config, version=_version(config, grammar))
+        yield msgspec.structs.replace(mounted(iiif.mount, of_iiif, iiif.grammar), names_source=True)
 
 
 def _formats(config: NegotiatingMountConfig) -> frozenset[Format]:
     return frozenset(cast(Sequence[Format], config.formats))
-
-
-def _version(config: MountConfig, grammar: msgspec.Struct) -> str:
-    """Of the program and of the grammar's settings, without keys: other ones make other pictures of the same URL."""
-    settings = {name: value for name, value in msgspec.structs.asdict(grammar).items() if name not in ("keys", "salts")}
-    text = msgspec.json.encode((config.credential, settings))
-    return f"{version('imgserve')}-{blake2b(text, digest_size=8).hexdigest()}"

@@ -6,7 +6,8 @@ does not tell whether there is such a credential. SIGHUP replaces them.
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from hashlib import blake2b
+from typing import Literal, Self
 
 import msgspec
 
@@ -26,6 +27,8 @@ _OBJECTS: frozenset[CredentialType] = frozenset({"s3"})
 _WEBHOOK: frozenset[CredentialType] = frozenset({"webhook"})
 _NONE: frozenset[CredentialType] = frozenset()
 _NEEDED = (_OBJECTS, _WEBHOOK)
+# Fields that change nothing in what a host sends.
+APART = frozenset({"secret", "urls", "principals", "public_url", "is_default"})
 _HINT = "name one that the server's settings have for both"
 
 
@@ -49,11 +52,18 @@ class S3Access(msgspec.Struct, frozen=True):
 
 
 class _Credential(msgspec.Struct, frozen=True):
-    """One of the settings, its prefixes parsed."""
+    """One of the settings, its prefixes parsed. ``identity``: another one may get other pictures from the same URL."""
 
     name: str
     config: CredentialConfig
     prefixes: tuple[UrlPrefix, ...]
+    identity: str
+
+    @classmethod
+    def of(cls, name: str, config: CredentialConfig) -> Self:
+        fields = {field: value for field, value in msgspec.structs.asdict(config).items() if field not in APART}
+        digest = blake2b(msgspec.json.encode(fields, order="sorted"), digest_size=8).hexdigest()
+        return cls(name, config, tuple(map(UrlPrefix.parse, config.urls)), f"{name}-{digest}")
 
     def is_for(self, text: str) -> bool:
         return any(prefix.names(text) for prefix in self.prefixes)
@@ -73,10 +83,7 @@ class Credentials:
 
     def replace(self, configs: Mapping[str, CredentialConfig]) -> None:
         """Holds from the next request on. Raises ValueError where ``problems_of`` finds one."""
-        self._known = {
-            name: _Credential(name, config, tuple(map(UrlPrefix.parse, config.urls)))
-            for name, config in configs.items()
-        }
+        self._known = {name: _Credential.of(name, config) for name, config in configs.items()}
 
     def check(self, access: Access, principal: str, text: str, use: Use = "transfer") -> None:
         """Whether ``principal`` may use the credential of ``access`` for this URL. Raises CredentialNotAllowed.
@@ -91,6 +98,16 @@ class Credentials:
         except CredentialNotAllowed as error:
             error.is_retryable = False  # at intake: nothing has been accepted yet
             raise
+
+    def identity(self, access: Access, principal: str, text: str) -> str:
+        """Stands for the credential of a transfer, but for its secret and its rights; empty for none.
+
+        Raises CredentialNotAllowed.
+        """
+        kinds = _kinds_for(text, "transfer")
+        if not access.credential and kinds not in _NEEDED:
+            return ""
+        return self._one(access.credential, principal, kinds, text).identity
 
     def is_allowed(self, name: str, principal: str, text: str) -> bool:
         """Whether ``principal`` may use the credential of this name for a transfer from or to this URL."""
