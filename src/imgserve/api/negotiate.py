@@ -1,12 +1,14 @@
-"""The format of a result whose recipe names none, by the Accept header (RFC 9110, 12.5.1). Called by ``v1/render``."""
+"""The format of a result whose recipe names none, by the Accept header (RFC 9110, 12.5.1). Called by ``v1/render``.
 
-import re
+``request/dialects/accept`` reads the header.
+"""
+
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 import msgspec
 
 from imgserve.errors import ImgserveError
+from imgserve.request.dialects.accept import ranges, weights
 from imgserve.request.encode import Format
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.recipe import MEDIA_TYPE
@@ -17,9 +19,6 @@ _FORMAT_OF_TYPE: dict[str, Format] = {media_type: name for name, media_type in M
 # What a client of old, or of another system, calls them.
 _FORMAT_OF_TYPE |= {"image/jpg": "jpeg", "image/pjpeg": "jpeg", "image/x-png": "png"}
 _RANGES = ("image/*", "*/*")
-# A browser sends up to ten, with one parameter: a header of 64 KB would take 2.5 ms of the event loop.
-_MOST_RANGES, _MOST_PARAMETERS = 64, 8
-_QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 
 
 class NotAcceptable(ImgserveError):
@@ -29,7 +28,7 @@ class NotAcceptable(ImgserveError):
 
 
 class Accept(msgspec.Struct, frozen=True):
-    """``named``: the quality of each format that the header names; ``is_open``: it takes any picture, or is missing."""
+    """``named``: the weight of each format that the header names; ``is_open``: it takes any picture, or is missing."""
 
     named: dict[Format, float]
     is_open: bool
@@ -39,23 +38,13 @@ ANY = Accept({}, is_open=True)
 
 
 def read_accept(values: Iterable[bytes]) -> Accept:
-    """The first ranges of all Accept fields. A part that is not of the grammar is passed over, as servers do."""
-    parts = (part for value in values for part in value.decode("latin-1").lower().split(",", _MOST_RANGES))
-    ranges = [_range(part) for part in islice(parts, _MOST_RANGES) if part.strip()]
-    if not ranges:
+    """A header in which nothing can be read accepts nothing; an empty one is as good as none."""
+    texts = tuple(values)
+    if not any(text.strip(b", \t") for text in texts):
         return ANY
-    named = {_FORMAT_OF_TYPE[name]: quality for name, quality in ranges if name in _FORMAT_OF_TYPE}
-    is_open = any(quality > 0 for name, quality in ranges if name in _RANGES)
-    return Accept(named, is_open)
-
-
-def _range(part: str) -> tuple[str, float]:
-    name, *parameters = (piece.strip() for piece in part.split(";", _MOST_PARAMETERS)[:_MOST_PARAMETERS])
-    for parameter in parameters:
-        key, _, value = parameter.partition("=")
-        if key.strip() == "q":
-            return name, float(value) if _QUALITY.fullmatch(value.strip()) else 0.0
-    return name, 1.0
+    given = tuple(ranges(texts))
+    is_open = any(one.weight > 0 for one in given if one.name in _RANGES)
+    return Accept(weights(given, _FORMAT_OF_TYPE), is_open)
 
 
 def check(accept: Accept, order: Sequence[Format]) -> None:

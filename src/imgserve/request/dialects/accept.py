@@ -1,11 +1,12 @@
-"""What the headers of a GET say about pictures: the formats that the client accepts by name, and its hints. Pure.
+"""What a client's headers say about pictures: the formats that it accepts by name, and its hints. Pure.
 
-Called by the mounts, which hand the result to their dialect as a ``Negotiable``. Accept is RFC 9110, sections 12.4.2
+The one reader of Accept. Called by the mounts, which hand the result to their dialect as a ``Negotiable``, and by
+``api/negotiate``. Accept is RFC 9110, sections 12.4.2
 and 12.5.1; the hints are those of https://wicg.github.io/responsive-image-client-hints/, numbers as in RFC 8941.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
@@ -55,6 +56,20 @@ def ranges(values: Iterable[bytes]) -> Iterator[Range]:
             yield judged
 
 
+def weights(given: Iterable[Range], formats: Mapping[str, Format]) -> dict[Format, float]:
+    """The weight of each format that the ranges name; of one that is named several times the lowest.
+
+    ``formats``: those that count, by their media types in lower case.
+    """
+    found: dict[Format, float] = {}
+    for one in given:
+        name = formats.get(one.name)
+        # ``image/webp;x=y`` accepts, or refuses, some pictures of that format only.
+        if name is not None and one.is_plain:
+            found[name] = min(one.weight, found.get(name, 1.0))
+    return found
+
+
 def accepted(values: Iterable[bytes], offered: Collection[Format]) -> frozenset[Format]:
     """The offered ones of AVIF and WebP that the Accept fields name, and nowhere refuse."""
     text = b",".join(values)
@@ -91,13 +106,7 @@ def _known(text: bytes) -> frozenset[Format]:
 
 
 def _named(text: bytes) -> frozenset[Format]:
-    weights: dict[Format, float] = {}
-    for one in ranges((text,)):
-        name = _FORMAT_OF_TYPE.get(one.name)
-        # ``image/webp;x=y`` accepts, or refuses, some pictures of that format only.
-        if name is not None and one.is_plain:
-            weights[name] = min(one.weight, weights.get(name, 1.0))
-    return frozenset(name for name, weight in weights.items() if weight > 0)
+    return frozenset(name for name, weight in weights(ranges((text,)), _FORMAT_OF_TYPE).items() if weight > 0)
 
 
 def _range(part: str) -> Range | None:
