@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from examples.receivers import HttpReceiver
+
 from imgserve.client import ImgproxyUrls
 from tests.service.conftest import opened, put_pictures
-from tests.support.daemon import Daemon
+from tests.support.daemon import LOOPBACK, Daemon
 from tests.support.fronts import Front
 from tests.support.getting import Client
 from tests.support.pages import commands_in, settings_in
@@ -142,3 +144,29 @@ def test_deep_zoom(tmp_path: Path) -> None:
             picture = client.get(body["id"].removeprefix("https://images.example.com"))
         assert (picture["content-type"], picture.size) == (body["format"], (1200, 900))
         assert picture["access-control-allow-origin"] == "*"
+
+
+def test_the_credential_of_a_mount(tmp_path: Path) -> None:
+    """As docs/howto/credentials.md has it: for the mount, and for no job."""
+    [mount] = [text for text in settings_in((HOWTO / "credentials.md").read_text()) if "@get." in text]
+    (tmp_path / "web").mkdir()
+    for name in ("private", "logos"):
+        put_pictures(tmp_path / "web" / name)
+    for name, text in (("imgproxy.key", "0a" * 16), ("imgproxy.salt", "0b" * 16), ("private.token", "the-token")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    config = tmp_path / "imgserve.toml"
+    with HttpReceiver(tmp_path / "web") as web:
+        config.write_text(with_names(mount, tmp_path).replace("http://192.168.1.10", web.url))
+        said = run(f"imgserve check --config {config} --data-dir {tmp_path}/data", tmp_path, statuses=(0, 1, 2))
+        assert re.search(r"ok +get.imgproxy +/images, signed, 2 sources", said)
+        assert "principal" not in said
+        with Daemon(tmp_path / "data", *LOOPBACK, "--config", str(config)) as server, Client(server.url) as client:
+            urls = ImgproxyUrls("", "0a" * 16, "0b" * 16)
+            source = f"{web.url}/private/photo.jpg"
+            path = f"/images{urls.url(source, width=20)}"
+            assert client.get(path).size[0] == 20
+            job = {"source": {"url": source, "credential": "private"}, "outputs": [{"destination": f"{web.url}/a.png"}]}
+            answer = client.ask("/v1/jobs", "POST", [("Content-Type", "application/json")], json.dumps(job).encode())
+            assert (answer.status, json.loads(answer.body)["code"]) == (422, "credential_not_allowed")
+        assert [event.login for event in web.log.all() if event.name.endswith("photo.jpg")] == ["Bearer the-token"]

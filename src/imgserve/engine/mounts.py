@@ -14,7 +14,7 @@ from imgserve.request.dialects.dialect import Dialect
 from imgserve.request.dialects.sources import Sources
 from imgserve.request.encode import Format
 from imgserve.request.faults import Fault, RequestInvalid
-from imgserve.request.principal import Principal
+from imgserve.request.principal import Principal, id_of_mount
 from imgserve.request.protocols import SCHEMES
 from imgserve.request.source import Source
 
@@ -48,8 +48,8 @@ class Mount(msgspec.Struct, frozen=True):
 
     @property
     def principal(self) -> Principal:
-        """It asks as one principal, with a quota beside the keys. No key has such a name."""
-        return Principal(f"@get.{self.name}", self.name, has_quota=True)
+        """It asks as one principal, with a quota beside the keys."""
+        return Principal(id_of_mount(self.name), self.name, has_quota=True)
 
 
 def located(mounts: Iterable[Mount], text: str) -> tuple[Mount, str]:

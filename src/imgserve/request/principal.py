@@ -1,9 +1,17 @@
-"""The principal of a request: a key's owner, this machine's programs, or the operator. ``api/auth`` identifies it."""
+"""The principal of a request: a key's owner, this machine's programs, the operator, or a mount that answers GETs.
+
+``api/auth`` identifies it.
+"""
 
 import msgspec
 
 # The id of the operator's jobs, which come over the control socket; no key has such a name.
 OPERATOR_ID = "@operator"
+
+
+def id_of_mount(name: str) -> str:
+    """The id of the pictures that a mounted dialect shows. No key has such a name."""
+    return f"@get.{name}"
 
 
 class Principal(msgspec.Struct, frozen=True):

@@ -65,7 +65,8 @@ class CredentialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         is_secret=True)]
     urls: Annotated[Texts, Setting("beginnings of the URLs that it is for; it goes nowhere else", name="for")]
     principals: Annotated[Texts, Setting(
-        "names of keys whose jobs may use it", default="all, while all keys have one name")] = ()
+        "names of keys whose jobs may use it; `@get.imgproxy` and the like stand for the mounts",
+        default="all, while all keys have one name")] = ()
     public_url: Annotated[Text, Setting(
         "where browsers find what lies at a destination, whose path is added")] = ""
     user: Annotated[Text, Setting("user name, of basic")] = ""

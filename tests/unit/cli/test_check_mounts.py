@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cli.check import files, mounted
+from imgserve.cli.check import exposure, files, mounted
 from imgserve.engine.cache.index import Index, Row
 from imgserve.settings.load import load
 from imgserve.settings.tree import Settings
@@ -105,3 +105,40 @@ def test_jobs_do_not_reach_the_cache(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, 'cache_dir = "kept"\nwrite_root = ["kept/out"]\n')
     [finding] = [one for one in files.look(settings) if one.about == "write_root"]
     assert (finding.state, "could overwrite" in finding.detail) == ("fault", True)
+
+
+CREDENTIAL = '[credential.shop]\ntype = "bearer"\nsecret_file = "key"\nfor = ["https://a.test/"]\n'
+
+
+@pytest.mark.parametrize(
+    ("principals", "words"),
+    [
+        ("", None), ('principals = ["@get.imgproxy"]', None), ('principals = ["shop", "@get.imgproxy"]', None),
+        ('principals = ["shop"]', "not for this mount"), ('principals = ["@get.iiif"]', "not for this mount"),
+    ],
+)  # fmt: skip
+def test_a_mount_may_use_its_credential(tmp_path: Path, principals: str, words: str | None) -> None:
+    text = f'[get.imgproxy]\npath = "/i"\n{SIGNED}credential = "shop"\n{CREDENTIAL}{principals}'
+    warnings = [detail for state, detail in said(settings_of(tmp_path, text), "get.imgproxy") if state == "warning"]
+    assert [words in detail for detail in warnings if words] == ([True] if words else [])
+    assert bool(warnings) is bool(words)
+
+
+def test_a_credential_of_webhooks_is_for_no_source(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text("whsec_" + "A" * 32)
+    webhook = CREDENTIAL.replace("bearer", "webhook").replace('"key"', '"hook"')
+    text = f'[get.imgproxy]\npath = "/i"\n{SIGNED}credential = "shop"\n{webhook}'
+    assert "is for no source" in said(settings_of(tmp_path, text), "get.imgproxy")[1][1]
+
+
+@pytest.mark.parametrize(
+    ("principal", "words"),
+    [
+        ("@get.imgproxy", None), ("@operator", None), ("@get.iiif", "no dialect is mounted as @get.iiif"),
+        ("@get.imgprxy", "no dialect is mounted as @get.imgprxy"), ("shpo", "no key has the name shpo"),
+    ],
+)  # fmt: skip
+def test_principals_that_are_no_keys(tmp_path: Path, principal: str, words: str | None) -> None:
+    text = f'[get.imgproxy]\npath = "/i"\n{SIGNED}{CREDENTIAL}principals = ["{principal}"]'
+    found = [one.detail for one in exposure.look(settings_of(tmp_path, text)) if one.about == "credential.shop"]
+    assert found == ([words] if words else [])

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 
 from imgserve.api.control_socket import SOCKET_NAME
@@ -10,6 +10,7 @@ from imgserve.api.keyfile import KeyFileInvalid
 from imgserve.cli.check.finding import Finding, fault, ok, warning
 from imgserve.errors import user_name
 from imgserve.request import url
+from imgserve.request.principal import OPERATOR_ID, id_of_mount
 from imgserve.request.protocols import SCHEMES
 from imgserve.request.urlprefix import UrlPrefix
 from imgserve.settings.tree import Settings
@@ -67,7 +68,8 @@ def _network(network: Network, *, has_keys: bool) -> Iterator[Finding]:
 def _credentials(settings: Settings) -> Iterator[Finding]:
     for name, credential in settings.credentials.items():
         about = f"credential.{name}"
-        yield from _unknown_principals(about, credential.principals, settings)
+        mounts = map(id_of_mount, settings.get.mounts)
+        yield from _unknown_principals(about, credential.principals, settings, {OPERATOR_ID, *mounts})
         if credential.type in SENT and (open_urls := list(filter(_is_open, credential.urls))):
             yield warning(about, f"its secret travels to {open_urls[0]} unencrypted", "use https")
 
@@ -82,12 +84,19 @@ def _webhooks(settings: Settings) -> Iterator[Finding]:
             yield fault(f"webhook.{name}", f"no message can be sent: {refusal.detail}", refusal.hint)
 
 
-def _unknown_principals(about: str, principals: tuple[str, ...], settings: Settings) -> Iterator[Finding]:
-    """``principals``: names of keys, or of none."""
+def _unknown_principals(
+    about: str, principals: tuple[str, ...], settings: Settings, others: Collection[str] = ()
+) -> Iterator[Finding]:
+    """``principals``: names of keys, or of none; ``others``: those that are no keys'."""
     with contextlib.suppress(KeyFileInvalid):  # this user may not read it
         keys = settings.api.keys()
-        if nobody := set(principals) - {key.principal for key in keys}:
-            yield warning(about, f"no key has the name {', '.join(sorted(nobody))}", "name a key of the key file")
+        nobody = sorted(set(principals).difference({key.principal for key in keys}, others))
+        mounts = [name for name in nobody if name.startswith(id_of_mount(""))]
+        if mounts and others:
+            yield warning(about, f"no dialect is mounted as {', '.join(mounts)}", "give its table [get.NAME] a path")
+            nobody = [name for name in nobody if name not in mounts]
+        if nobody:
+            yield warning(about, f"no key has the name {', '.join(nobody)}", "name a key of the key file")
 
 
 def _is_open(beginning: str) -> bool:

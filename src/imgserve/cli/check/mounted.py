@@ -9,6 +9,7 @@ from imgserve.cli.check.finding import Finding, ok, owner_of, tried, unknown, wa
 from imgserve.engine.cache.index import bytes_counted
 from imgserve.engine.config import FLOORS_SPARED, MountConfig
 from imgserve.errors import counted, user_name
+from imgserve.request.principal import id_of_mount
 from imgserve.settings.tree import Settings
 from imgserve.transfer.guard import parse_network
 
@@ -22,6 +23,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         return
     for name, mount in mounts.items():
         yield _mount(name, mount, settings)
+        yield from _credential(name, mount, settings)
         if mount.path == "/" and settings.transfer.write_roots:
             detail = (
                 "it is mounted at / of a server with a write_root: every path of the server but its own is a picture"
@@ -47,6 +49,22 @@ def _mount(name: str, mount: MountConfig, settings: Settings) -> Finding:
     if iiif.max_width or iiif.max_area:
         return ok(about, f"{mount.path}, not signed, as URLs of IIIF are not, {of}, with limits of its own")
     return warning(about, detail, "set max_width or max_area of [get.iiif], since its URLs have no signature")
+
+
+def _credential(name: str, mount: MountConfig, settings: Settings) -> Iterator[Finding]:
+    """Of a credential that the mount may not use: no source that needs it can be had."""
+    if not mount.credential:
+        return
+    config, table, itself = (
+        settings.credentials[mount.credential],
+        f"[credential.{mount.credential}]",
+        id_of_mount(name),
+    )
+    if config.type == "webhook":
+        yield warning(f"get.{name}", f"{table} signs webhooks, and is for no source", "name one of another type")
+    elif config.principals and itself not in config.principals:
+        detail = f"{table} is not for this mount, and so no source of a bucket or over HTTP can be had"
+        yield warning(f"get.{name}", detail, f'add "{itself}" to the principals of {table}')
 
 
 def _cache(place: Path, settings: Settings) -> Iterator[Finding]:
