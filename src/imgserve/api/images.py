@@ -6,7 +6,7 @@ dialect by name.
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import partial
 from math import ceil
@@ -16,7 +16,7 @@ from imgserve.api.hot import Hot, HotHits
 from imgserve.api.http.asgi import NO_CONTENT, Headers, Receive, Scope, Send, answer
 from imgserve.api.http.body import until_gone
 from imgserve.api.http.hangup import ClientGone, while_connected
-from imgserve.api.http.network import Network, client_of, is_in, network_of
+from imgserve.api.http.network import Clients
 from imgserve.api.http.ranges import range_of
 from imgserve.api.http.sending import send_blob
 from imgserve.engine.cache.entry import Header, Meta
@@ -49,16 +49,16 @@ SAFE: Headers = (
 
 
 class ImageHandler:
-    """``lifetimes`` are those of the server's own cache. ``trusted`` are proxies whose X-Forwarded-For counts."""
+    """``lifetimes`` are those of the server's own cache."""
 
     def __init__(
-        self, mount: Mount, images: Images, hot: HotHits, lifetimes: Lifetimes, trusted: Sequence[Network] = ()
+        self, mount: Mount, images: Images, hot: HotHits, lifetimes: Lifetimes, clients: Clients
     ) -> None:
         self._mount = mount
         self._images = images
         self._hot = hot
         self._lifetimes = lifetimes
-        self._trusted = trusted
+        self._clients = clients
         self._vary = _vary(mount)
         # URLs that were asked for before: neither their grammar nor their signature has to be judged again.
         self._judged: OrderedDict[tuple[str, Negotiable], Wanted] = OrderedDict()
@@ -177,16 +177,15 @@ class ImageHandler:
     def _base_url(self, scope: Scope, headers: Mapping[bytes, str]) -> str:
         """The mount's URL as the client called it, or as a trusted proxy says that it did."""
         scheme, host = scope["scheme"], headers.get(b"host", "localhost")
-        if is_in(scope["client"][0] if scope.get("client") else "", self._trusted):
+        if self._clients.is_proxy(scope["client"][0] if scope.get("client") else ""):
             scheme = headers.get(b"x-forwarded-proto", scheme).partition(",")[0].strip()
             host = headers.get(b"x-forwarded-host", host).partition(",")[0].strip()
         path = self._mount.config.path.rstrip("/")
         return f"{'https' if scheme == 'https' else 'http'}://{host}{path}"
 
     def _client(self, scope: Scope, headers: Mapping[bytes, str]) -> str:
-        forwarded = headers.get(b"x-forwarded-for", "")
         address = scope["client"][0] if scope.get("client") else ""
-        return network_of(client_of(address, forwarded.split(",") if forwarded else (), self._trusted))
+        return self._clients.network(address, headers, scope["http_version"])
 
     async def _send(self, wanted: Wanted, served: Served, headers: Mapping[bytes, str], send: Send) -> "_Outcome":
         common = (*SAFE, *self._caching(wanted, served), *served.meta.headers)

@@ -76,7 +76,7 @@ def check_local(address: str, headers: dict[str, str], origins: frozenset[str] =
     if not is_loopback(address):
         raise NotAuthorised("without an API key only programs on this machine are served", KEY_HINT)
     for name in headers:
-        if _is_forwarding(name):
+        if is_forwarding(name):
             raise NotAuthorised(f"the request came through a proxy (it has a {name} header)", KEY_HINT)
     host = headers.get("host", "")
     if not _is_local_host(host):
@@ -91,7 +91,8 @@ def check_local(address: str, headers: dict[str, str], origins: frozenset[str] =
 
 
 @lru_cache(maxsize=256)  # the same few names come again and again
-def _is_forwarding(name: str) -> bool:
+def is_forwarding(name: str) -> bool:
+    """Whether a proxy adds such a header, whose name is in lower case."""
     return _FORWARDING.fullmatch(name.replace("_", "-")) is not None
 
 

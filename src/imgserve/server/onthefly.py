@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from imgserve.api.hot import HotHits
+from imgserve.api.http.network import Clients
 from imgserve.api.images import ImageHandler
 from imgserve.api.mounts import Mounted, Mounts
 from imgserve.api.routes import Route
@@ -62,7 +63,7 @@ class OnTheFly:
         originals = Originals(transfers, self._sources, self._lifetimes, config.negative_s, within_s)
         renditions = Renditions(pool, renderer, settings.limits, settings.intake.qualities(), within_s)
         self._images = Images(transfers, on_demand, originals, renditions, self._pictures, named)
-        self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in settings.get.trusted_proxies)
+        self._clients = Clients([ipaddress.ip_network(text, strict=False) for text in settings.get.trusted_proxies])
         self.hot = HotHits()
         self.mounts = Mounts()
         self.replace(mounts)
@@ -82,7 +83,7 @@ class OnTheFly:
         self.hot.clear()  # what was judged by the older ones
 
     def _mounted(self, mount: Mount) -> Mounted:
-        handler = ImageHandler(mount, self._images, self.hot, self._lifetimes, self._trusted)
+        handler = ImageHandler(mount, self._images, self.hot, self._lifetimes, self._clients)
         return Mounted(mount.config.path.rstrip("/").encode(), _route(mount), handler)
 
     async def open(self) -> None:
@@ -102,6 +103,7 @@ class OnTheFly:
     def states(self) -> Iterator[State]:
         yield from self._sources.states()
         yield from self._pictures.states()
+        yield from self._clients.states()
 
 
 def _route(mount: Mount) -> Route:

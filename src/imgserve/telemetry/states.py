@@ -27,6 +27,7 @@ Name = Literal[
     "clock_stepped",
     "system_libvips",
     "possible_proxy",
+    "untrusted_proxy",
 ]
 
 # A change is logged within this time, even while nobody asks for the states.
@@ -66,6 +67,8 @@ KINDS: dict[Name, Kind] = {
     "possible_proxy": Kind("notice",
         "requests come by HTTP/1.0 with Connection: close: an old client, or a proxy that lets strangers in",
         "if a proxy forwards requests to this server, set api_key_file; otherwise no action is needed"),
+    "untrusted_proxy": Kind("notice", "clients of pictures that ask through a proxy on this machine are not told apart",
+        "name the proxy in trusted_proxies, and have it send X-Forwarded-For"),
 }  # fmt: skip
 
 

@@ -142,3 +142,15 @@ def test_principals_that_are_no_keys(tmp_path: Path, principal: str, words: str 
     text = f'[get.imgproxy]\npath = "/i"\n{SIGNED}{CREDENTIAL}principals = ["{principal}"]'
     found = [one.detail for one in exposure.look(settings_of(tmp_path, text)) if one.about == "credential.shop"]
     assert found == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("host", "proxies", "states"),
+    [
+        ("127.0.0.1", "", ["warning"]), ("::1", "", ["warning"]), ("localhost", "", ["warning"]), ("10.1.2.3", "", []),
+        ("127.0.0.1", 'trusted_proxies = ["127.0.0.1"]\n', []),
+    ],
+)  # fmt: skip
+def test_a_listener_that_only_a_proxy_can_reach(tmp_path: Path, host: str, proxies: str, states: list[str]) -> None:
+    settings = settings_of(tmp_path, f'host = "{host}"\n{proxies}[get.imgproxy]\npath = "/"\n{SIGNED}')
+    assert [state for state, _ in said(settings, "trusted_proxies")] == states

@@ -1,14 +1,52 @@
 """The network that a client counts as: limits are per network, since one host may own a whole /64. For ``slots`` and
 ``images``.
+
+A program on this machine has no limit of its own, and neither has a client of a proxy here that is not trusted. Its
+header is not believed all the same: proxies pass on what clients send, so that each could take another's part.
 """
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
-from imgserve.api.protected import is_loopback
+from imgserve.api.protected import is_forwarding, is_loopback
+from imgserve.telemetry.states import State
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Clients:
+    """Tells the clients of GETs apart. ``trusted`` are proxies whose X-Forwarded-For counts."""
+
+    def __init__(self, trusted: Sequence[Network] = ()) -> None:
+        self._trusted = trusted
+        self._sign = ""
+
+    def is_proxy(self, address: str) -> bool:
+        """Whether it is a trusted one."""
+        return is_in(address, self._trusted)
+
+    def network(self, address: str, headers: Mapping[bytes, str], http_version: str) -> str:
+        """None (empty) for a program on this machine. ``headers`` have lower-case names."""
+        forwarded = headers.get(b"x-forwarded-for", "")
+        network = network_of(client_of(address, forwarded.split(",") if forwarded else (), self._trusted))
+        if not network and not self._sign:
+            self._sign = _sign_of_proxy(headers, http_version)
+        return network
+
+    def states(self) -> Iterator[State]:
+        if self._sign:
+            yield State("untrusted_proxy", f"clients of a proxy here are not told apart: requests have {self._sign}")
+
+
+def _sign_of_proxy(headers: Mapping[bytes, str], http_version: str) -> str:
+    for name in headers:
+        text = name.decode("latin-1")
+        if is_forwarding(text):
+            return f"a {text[:60]} header"
+    # nginx's proxy_pass, with nothing else set.
+    is_plain = http_version == "1.0" and headers.get(b"connection", "").lower() == "close"
+    return "HTTP/1.0 and Connection: close" if is_plain else ""
 
 
 @lru_cache(maxsize=4096)

@@ -37,7 +37,7 @@ def _listening(settings: Settings) -> Finding:
     where = f"{api.host}:{api.port}"
     if not api.key_file:
         return ok("host", f"{where}, protected mode: only programs on this machine are served")
-    if api.tls_cert or _is_this_machine(api.host):
+    if api.tls_cert or is_this_machine(api.host):
         return ok("host", f"{where}, for clients with a key")
     detail = f"API keys and jobs with passwords travel to {where} unencrypted"
     return warning("host", detail, "--tls-cert and --tls-key, or listen on 127.0.0.1 and put TLS in front")
@@ -102,10 +102,10 @@ def _unknown_principals(
 def _is_open(beginning: str) -> bool:
     """Whether requests go over a network without TLS."""
     prefix = UrlPrefix.parse(beginning)
-    return not SCHEMES[prefix.scheme].has_tls and not _is_this_machine(prefix.host)
+    return not SCHEMES[prefix.scheme].has_tls and not is_this_machine(prefix.host)
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
     address = literal_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 

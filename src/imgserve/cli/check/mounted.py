@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from imgserve.cli.check.exposure import is_this_machine
 from imgserve.cli.check.files import is_of_another_user
 from imgserve.cli.check.finding import Finding, ok, owner_of, tried, unknown, warning
 from imgserve.engine.cache.index import bytes_counted
@@ -29,6 +30,9 @@ def look(settings: Settings) -> Iterator[Finding]:
                 "it is mounted at / of a server with a write_root: every path of the server but its own is a picture"
             )
             yield warning(f"get.{name}", detail, "mount it at a path of its own, or write files from another server")
+    if is_this_machine(settings.api.host) and not settings.get.trusted_proxies:
+        detail = f"{settings.api.host} is for a proxy on this machine, whose clients share the quota of a mount"
+        yield warning("trusted_proxies", detail, 'set trusted_proxies = ["127.0.0.1", "::1"]')
     for text in settings.get.trusted_proxies:
         if parse_network(text).prefixlen == 0:
             detail = f"{text} lets every client name another one in its place, and so pass its quota"

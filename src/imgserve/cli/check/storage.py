@@ -25,7 +25,8 @@ from imgserve.settings.tree import Settings
 
 LATE_S = 600.0
 # A notice of the server that no setting shows, and that somebody should look after.
-POSSIBLE_PROXY = "possible_proxy"
+# Notices, since a program that is no proxy may look like one.
+SIGNS_OF_PROXIES = ("possible_proxy", "untrusted_proxy")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -143,7 +144,7 @@ def _server(place: Path, server: owner.Owner) -> Iterator[Finding]:
     for state in server.view.states if server.view else ():
         if state.severity == "refusing" and state.name != "draining":
             yield fault("server", f"{state.name}: {state.detail}", state.hint)
-        elif state.severity == "warning" or state.name == POSSIBLE_PROXY:
+        elif state.severity == "warning" or state.name in SIGNS_OF_PROXIES:
             yield warning("server", f"{state.name}: {state.detail}", state.hint)
 
 
