@@ -299,7 +299,14 @@ def test_a_mount_gets_no_source_that_only_another_ones_redirects_reach(
         assert site.get(plain(f"{site.web.url}/shop/away.jpg")).size == (20, 15)
         assert site.fetches("shop/away.jpg") == [302, 302]
         assert len([event for event in site.other.log.all() if event.name == "/shop/in.jpg"]) == 1
+        # URLs that are too long to be kept with a source, which is then fetched each time.
+        for here, there in (("far", "bbb"), ("bbb", "ccc"), ("ccc", "ddd"), ("ddd", "eee")):
+            leads(site, f"shop/{here}", f"/shop/{there}/{'long/' * 440}")
+        leads(site, "shop/eee", "/shop/in.jpg")
+        for width in (20, 40, 60):
+            assert site.get(f"/thumbor/unsafe/{width}x0/far.jpg").size[0] == width
+        assert site.fetches("shop/far.jpg") == [302, 302, 302]
         # What is on both lists is downloaded once.
         assert site.get("/thumbor/unsafe/20x0/in.jpg").size == (20, 15)
         assert site.get(plain(f"{site.web.url}/shop/in.jpg")).size == (20, 15)
-        assert site.fetches("shop/in.jpg") == [200]
+        assert site.fetches("shop/in.jpg") == [200] * 4
