@@ -188,7 +188,8 @@ def test_keys_and_times_of_a_mount_leave_its_pictures(site: Gets) -> None:
     before = site.get(MARKED)
     reload(site, ("max_age_s = 77", "max_age_s = 78"), ('fallback = "missing"', "fallback_status = 404"))
     after = site.get(MARKED)
-    assert (after["cache-control"], after.body) == ("public, max-age=78", before.body)
+    assert after["cache-control"].startswith("public, max-age=78")
+    assert after.body == before.body
     until_states(site.server, "made", "hit")
 
 
