@@ -51,9 +51,7 @@ SAFE: Headers = (
 class ImageHandler:
     """``lifetimes`` are those of the server's own cache."""
 
-    def __init__(
-        self, mount: Mount, images: Images, hot: HotHits, lifetimes: Lifetimes, clients: Clients
-    ) -> None:
+    def __init__(self, mount: Mount, images: Images, hot: HotHits, lifetimes: Lifetimes, clients: Clients) -> None:
         self._mount = mount
         self._images = images
         self._hot = hot
