@@ -213,7 +213,12 @@ def test_cache_control_is_the_settings_the_sources_or_that_of_the_urls_end(lasti
         assert least <= int(age.partition(",")[0]) <= most
     lasting.put("private.jpg")
     lasting.web.behave("/private.jpg", Behaviour(headers={"Cache-Control": "no-store"}))
-    assert lasting.get(thumbor("private.jpg"))["cache-control"] == "no-cache"
+    assert lasting.get(thumbor("private.jpg"))["cache-control"] == "private, no-cache"
+    lasting.put("own.jpg")
+    lasting.web.behave("/own.jpg", Behaviour(headers={"Cache-Control": "private, max-age=600"}))
+    for _ in range(2):
+        assert lasting.get(thumbor("own.jpg"))["cache-control"].startswith("private, max-age=")
+    assert lasting.get(url("own.jpg"))["cache-control"] == A_YEAR, "the mount's own setting says so"
     assert lasting.get(imgproxy_signed(f"/exp:{int(time.time()) - 1}/plain/control.jpg")).status == 404
 
 

@@ -245,6 +245,7 @@ class ImageHandler:
             status=served.status,
             expires_at_s=None if asked.expires_at_s is None else float(asked.expires_at_s),
             now_s=now_s,
+            is_public=not (config.follows_source and served.meta.is_private),
         )
 
     async def _refuse(self, error: ImgserveError, send: Send) -> "_Outcome":

@@ -342,6 +342,7 @@ def _renewed(meta: Meta, original: Original) -> Meta:
         error_until_s=of_source.error_until_s,
         validator=of_source.validator,
         last_modified_s=of_source.last_modified_s,
+        is_private=of_source.is_private,
     )
 
 

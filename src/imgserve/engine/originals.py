@@ -21,7 +21,7 @@ from imgserve.engine.cache.memory import Hit
 from imgserve.engine.cache.purge import Work
 from imgserve.engine.mounts import Mount
 from imgserve.engine.singleflight import SingleFlight
-from imgserve.engine.source_lifetime import fresh_s, modified_s
+from imgserve.engine.source_lifetime import fresh_s, is_private, modified_s
 from imgserve.errors import ImgserveError
 from imgserve.request.source import Source
 from imgserve.request.urlprefix import UrlPrefix
@@ -168,7 +168,9 @@ class Originals:
     def _stamped(self, meta: Meta, version: Version, hops: Sequence[str]) -> Meta:
         now_s = self._clock()
         # Lists name no queries, in which there may be signatures.
-        meta = msgspec.structs.replace(meta, hops=tuple(hop.partition("?")[0] for hop in hops))
+        meta = msgspec.structs.replace(
+            meta, hops=tuple(hop.partition("?")[0] for hop in hops), is_private=is_private(version)
+        )
         lifetime_s = fresh_s(version, now_s)
         lifetimes = self._lifetimes
         if lifetime_s is not None:

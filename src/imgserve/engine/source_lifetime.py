@@ -8,6 +8,7 @@ from imgserve.transfer.version import Version
 
 _AGE = re.compile(r"(?:^|[,\s])(s-maxage|max-age)\s*=\s*\"?(\d{1,10})", re.IGNORECASE)
 _NEVER = re.compile(r"(?:^|[,\s])(no-cache|no-store|must-revalidate\s*,\s*max-age=0)(?=[\s,=]|$)", re.IGNORECASE)
+_PRIVATE = re.compile(r"(?:^|[,\s])(private|no-store)(?=[\s,=]|$)", re.IGNORECASE)
 # No answer is used for longer than a year, whatever it says.
 _MOST_S = 31_536_000.0
 
@@ -21,6 +22,11 @@ def fresh_s(version: Version, now_s: float) -> float | None:
         if name in ages:
             return min(ages[name], _MOST_S)
     return _until(version.expires, now_s) if version.expires else None
+
+
+def is_private(version: Version) -> bool:
+    """Whether caches that many clients share are told not to keep it (RFC 9111, 5.2.2.5 and 5.2.2.7)."""
+    return _PRIVATE.search(version.cache_control) is not None
 
 
 def modified_s(version: Version, now_s: float) -> int | None:

@@ -104,7 +104,8 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     Until ``fresh_until_s`` the source need not be asked again. ``stale_until_s``: it is asked while this answer is
     sent. ``error_until_s``: this answer is sent when the source cannot be asked. ``status`` of an error is cached for
     seconds (a negative entry). ``headers`` are further ones of the answer. ``etag`` is strong, with its quotes.
-    ``hops``, of a source: the URLs that redirects led to, without their queries.
+    ``hops``, of a source: the URLs that redirects led to, without their queries. ``is_private``: its server keeps it
+    from caches that many clients share.
     """
 
     media_type: str
@@ -118,6 +119,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     status: int = 200
     hops: tuple[str, ...] = ()
+    is_private: bool = False
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
