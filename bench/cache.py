@@ -46,8 +46,7 @@ def fill(directory: Path, entries: int, body_bytes: int) -> None:
     store.open()
     began = time.perf_counter()
     for number in range(entries):
-        key = key_of(number)
-        store.write(key.name, Header(key, meta), body, lambda: True, lambda _: None)
+        store.write(Header(key_of(number), meta), body, meta.stored_at_s, lambda: True)
     store.close()
     (directory / "purges.json").write_text('{"epoch":1,"records":[]}')
     spent = time.perf_counter() - began

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from imgserve.engine.cache.stats import CacheStats
 from imgserve.request.encode import Format
 from imgserve.request.imageinfo import SourceFormat
 
@@ -162,37 +163,12 @@ class ServerView(ServerInfo, frozen=True, kw_only=True):
     nodes: tuple[NodeView, ...] | None = None
 
 
-class CachePart(msgspec.Struct, frozen=True, kw_only=True):
-    """``entries`` and ``size_bytes`` are those on the disk, as far as the index knows them: ``is_whole`` is false while
-    it is rebuilt. ``memory_hits``, ``disk_hits`` and ``misses`` are look-ups since the start. ``skipped`` answers were
-    not written, since the cap was reached or the disk was too slow or failing. ``failures`` are those of the disk,
-    ``damaged`` are files. ``purging``: prefixes whose files are still being deleted.
-    """
-
-    entries: int
-    size_bytes: int
-    cap_bytes: int
-    is_whole: bool
-    memory_entries: int
-    memory_bytes: int
-    memory_cap_bytes: int
-    memory_hits: int
-    disk_hits: int
-    misses: int
-    stored: int
-    skipped: int
-    damaged: int
-    evicted: int
-    failures: int
-    purging: int
-
-
 class CacheView(msgspec.Struct, frozen=True, kw_only=True):
     """The caches of one server. ``mounts`` are the names of its dialects; without any nothing is cached."""
 
     mounts: tuple[str, ...]
-    pictures: CachePart
-    sources: CachePart
+    pictures: CacheStats
+    sources: CacheStats
 
 
 class PurgeView(msgspec.Struct, frozen=True, kw_only=True):

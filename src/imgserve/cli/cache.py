@@ -4,8 +4,9 @@ import argparse
 
 import msgspec
 
-from imgserve.api.control_socket import CachePart, CacheView, PurgeView
+from imgserve.api.control_socket import CacheView, PurgeView
 from imgserve.cli import output
+from imgserve.engine.cache.stats import CacheStats
 from imgserve.errors import counted
 
 _MEGABYTE = 1_000_000
@@ -46,7 +47,7 @@ def _stats(flags: argparse.Namespace) -> int:
     return output.DONE
 
 
-def _lines(part: CachePart) -> list[str]:
+def _lines(part: CacheStats) -> list[str]:
     asked = part.memory_hits + part.disk_hits + part.misses
     rate = f"{(asked - part.misses) / asked:.1%} hits of {asked:,}" if asked else "not asked yet"
     lines = [

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from imgserve.engine.cache.cache import Cache, PurgeFailed, Stats
+from imgserve.engine.cache.cache import Cache, PurgeFailed
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Scope
+from imgserve.engine.cache.stats import CacheStats
 from imgserve.engine.mounts import Mount, located
 from imgserve.jobs.protocol import PurgeQueue
 from imgserve.jobs.purge import Purge
@@ -49,7 +50,7 @@ class Purging:
         self._is_open = True
         self._queue.when_purged(self._begin, self._distrust)
 
-    def stats(self) -> tuple[tuple[str, ...], Stats, Stats]:
+    def stats(self) -> tuple[tuple[str, ...], CacheStats, CacheStats]:
         """The names of the mounts, without which nothing is cached; of the pictures; of their sources."""
         return tuple(mount.name for mount in self.mounts), self._pictures.stats(), self._sources.stats()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.cli.check import exposure, files, mounted
-from imgserve.engine.cache.index import Index, Row
+from imgserve.engine.cache.index import Index
+from imgserve.engine.cache.notes import Row
 from imgserve.settings.load import load
 from imgserve.settings.tree import Settings
 

@@ -6,10 +6,11 @@ import pytest
 
 from imgserve.engine.cache.entry import Header, Key, Meta
 from imgserve.engine.cache.health import PAUSE_S, Health
-from imgserve.engine.cache.index import Index, Notes, Row, remove_index
+from imgserve.engine.cache.index import Index, remove_index
 from imgserve.engine.cache.memory import Hit, Memory, hit_of
+from imgserve.engine.cache.names import FAN, number_of, range_of
+from imgserve.engine.cache.notes import Notes, Row
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Record, Records, Scope, UnderWay, is_refused
-from imgserve.engine.cache.store import FAN, number_of, range_of
 
 META = Meta("image/png", '"e"', 0, 0)
 

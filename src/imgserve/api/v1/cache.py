@@ -64,8 +64,7 @@ class Caches:
     async def show(self, scope: Scope, _receive: Receive, send: Send) -> None:
         query_of(scope, {})
         names, pictures, sources = self._purging.stats()
-        view = {"mounts": names, "pictures": pictures, "sources": sources}
-        await asgi.answer_json(send, msgspec.convert(view, CacheView, from_attributes=True))
+        await asgi.answer_json(send, CacheView(mounts=names, pictures=pictures, sources=sources))
 
     async def purge(self, scope: Scope, receive: Receive, send: Send) -> None:
         query_of(scope, {})

@@ -11,7 +11,6 @@ A trouble of the disk costs hits, never an answer: nothing here raises it but ``
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +24,6 @@ from imgserve.blob import Blob
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.entry import Damaged, Header, Key, Meta
 from imgserve.engine.cache.health import PAUSE_S, Health
-from imgserve.engine.cache.index import Row
 from imgserve.engine.cache.memory import Hit, Memory, hit_of
 from imgserve.engine.cache.purge import (
     Generations,
@@ -38,8 +36,10 @@ from imgserve.engine.cache.purge import (
     Work,
     is_refused,
 )
-from imgserve.engine.cache.store import Store, charge_of
+from imgserve.engine.cache.stats import CacheStats
+from imgserve.engine.cache.store import Store
 from imgserve.engine.cache.upkeep import Upkeep
+from imgserve.engine.cache.writes import Writes
 from imgserve.errors import ImgserveError, cause_of
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
@@ -47,10 +47,6 @@ from imgserve.telemetry.states import State
 T = TypeVar("T")
 
 _THREADS = 4
-# Of answers that wait to be written; a disk that is slower than the renders gets fewer of them.
-_MAX_WAITING_BYTES = 64_000_000
-# An answer that is a larger part of the cap than this gets no room made for it.
-_MAX_PART = 4
 # The use of an entry in memory is noted once in so long: the index need not know it better.
 _NOTED_EVERY_S = 60.0
 # Larger bodies are sent from their file, so that slow clients hold none of them in memory.
@@ -62,41 +58,6 @@ class PurgeFailed(ImgserveError):
     status = 503
     is_retryable = True
     title = "Cached pictures could not be purged"
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """``entries`` and ``size_bytes`` are those on the disk, as far as the index knows them: ``is_whole`` is false while
-    it is rebuilt. ``skipped`` answers were not written, since the cap was reached or the disk was too slow or failing.
-    ``purging``: prefix purges whose files are still being deleted.
-    """
-
-    entries: int
-    size_bytes: int
-    cap_bytes: int
-    is_whole: bool
-    memory_entries: int
-    memory_bytes: int
-    memory_cap_bytes: int
-    memory_hits: int
-    disk_hits: int
-    misses: int
-    stored: int
-    skipped: int
-    damaged: int
-    evicted: int
-    failures: int
-    purging: int
-
-
-class _Waiting(msgspec.Struct, frozen=True):
-    """An answer that is being written, with a blob of its own; or whose older file is being deleted, if it is
-    not ``is_possible`` to write it now.
-    """
-
-    work: Work
-    header: Header
-    body: bytes | Blob
-    is_possible: bool
 
 
 class Cache:
@@ -120,18 +81,16 @@ class Cache:
         self._cap_bytes = cap_bytes if directory is not None else 0
         self._memory = Memory(memory_bytes)
         self._under_way = UnderWay()
-        self._waiting: dict[Key, _Waiting] = {}
-        self._waiting_bytes = 0
-        self._writes: set[asyncio.Future[None]] = set()
         self._health = Health(name, time.monotonic, pause_s)
         self._store = Store(directory or Path())
         self._records = Records(directory or Path())
         self.upkeep = Upkeep(name, self._store, self._records, self._health, cap_bytes, min_free_bytes)
         self._pool = ThreadPoolExecutor(_THREADS, f"imgserve-cache-{name}")
+        self._writes = Writes(self._store, self._records, self._health, self.upkeep, self._pool, clock)
         self._is_closing = False
         self._trusted_from_s = 0.0
         self._generations = Generations()
-        self._memory_hits = self._disk_hits = self._misses = self._stored = self._skipped = self._damaged = 0
+        self._memory_hits = self._disk_hits = self._misses = self._stored = self._damaged = 0
 
     @property
     def _has_disk(self) -> bool:
@@ -152,8 +111,7 @@ class Cache:
 
     async def written(self) -> None:
         """Return when the answers that were stored until now are on the disk."""
-        while self._writes:
-            await asyncio.wait(self._writes)
+        await self._writes.ended()
 
     def look_up(self, key: Key) -> Hit | None:
         """From memory alone, at once. An answer that is being written is there too."""
@@ -162,9 +120,9 @@ class Cache:
             now_s = self._clock()
             if now_s - hit.used_at_s > _NOTED_EVERY_S:
                 hit.used_at_s = now_s
-                self.upkeep.notes.used(key.name, int(now_s))
-        elif (waiting := self._waiting.get(key)) is not None and waiting.is_possible and not waiting.work.is_void:
-            hit = self._hit_of(waiting)
+                self._store.notes.used(key.name, int(now_s))
+        else:
+            hit = self._writes.hit(key)
         self._memory_hits += hit is not None
         return hit
 
@@ -172,7 +130,7 @@ class Cache:
         """From memory or from the disk; None is a miss. The caller closes the hit."""
         if (hit := self.look_up(key)) is not None:
             return hit
-        if not self._has_disk or key in self._waiting:  # the file there is about to go
+        if not self._has_disk or key in self._writes:  # the file there is about to go
             self._misses += 1
             return None
         with self._under_way.held(self._under_way.begin_reading(key)) as work:
@@ -213,7 +171,8 @@ class Cache:
             self._memory.put(hit_of(header, body, self._clock()))
         self._stored += 1
         if self._has_disk:
-            self._write(work, header, body)
+            self._under_way.hold(work)
+            self._writes.add(work, header, body).add_done_callback(lambda _: self._under_way.release(work))
 
     async def purge(self, scope: Scope) -> int:
         """Return when no older picture that the scope covers will be sent or stored any more, whatever happens. Its
@@ -246,7 +205,7 @@ class Cache:
         removed = self._void(scope)
         if self._cap_bytes:
             # What is read from the disk meanwhile is made void by the caller.
-            removed = max(removed, await self._run(lambda: self._remove_all(scope.name_prefix())))
+            removed = max(removed, await self._run(lambda: self._store.remove_all(scope.name_prefix())))
         return removed
 
     def distrust(self) -> None:
@@ -260,9 +219,9 @@ class Cache:
     def states(self) -> Iterator[State]:
         yield from self._health.states()
 
-    def stats(self) -> Stats:
+    def stats(self) -> CacheStats:
         usage = self.upkeep.usage
-        return Stats(
+        return CacheStats(
             entries=usage.entries,
             size_bytes=usage.size_bytes,
             cap_bytes=self._cap_bytes,
@@ -274,7 +233,7 @@ class Cache:
             disk_hits=self._disk_hits,
             misses=self._misses,
             stored=self._stored,
-            skipped=self._skipped,
+            skipped=self._writes.skipped,
             damaged=self._damaged,
             evicted=self.upkeep.evicted,
             failures=self._health.failures,
@@ -290,104 +249,19 @@ class Cache:
         self._under_way.void(scope)
         return self._memory.purge(scope)
 
-    def _hit_of(self, waiting: _Waiting) -> Hit | None:
-        body = waiting.body
-        if isinstance(body, bytes):
-            return hit_of(waiting.header, body)
-        try:
-            return hit_of(waiting.header, OpenBody(os.dup(body.fd), 0, body.size))
-        except OSError:  # too many open files: a miss
-            return None
-
-    def _write(self, work: Work, header: Header, body: bytes | Blob) -> None:
-        """Write it in a thread, or delete the older entry there if it cannot be written now."""
-        # With a block for the header, which is rarely longer.
-        size = charge_of(body.size if isinstance(body, Blob) else len(body)) + charge_of(1)
-        used = self.upkeep.usage.size_bytes + self.upkeep.notes.added_bytes + self._waiting_bytes
-        has_room = used + size <= self._cap_bytes
-        if not has_room and size <= self._cap_bytes // _MAX_PART:
-            self.upkeep.make_room(size)
-        is_possible = (
-            has_room
-            and self._waiting_bytes + size <= _MAX_WAITING_BYTES
-            and self._health.may_write
-            and header.meta.status < 400  # an error lasts for seconds, and many of them would push pictures out
-        )
-        if is_possible:
-            waiting = _Waiting(work, header, body.share() if isinstance(body, Blob) else body, is_possible=True)
-            call = self._pool.submit(self._fill, waiting, work.key.name)
-        else:
-            waiting, size = _Waiting(work, header, b"", is_possible=False), 0
-            call = self._pool.submit(self._remove_older, work.key.name)
-            self._skipped += header.meta.status < 400
-        self._waiting[work.key] = waiting
-        self._waiting_bytes += size
-        self._under_way.hold(work)
-        future = asyncio.wrap_future(call)
-        self._writes.add(future)
-
-        def done(future: asyncio.Future[None]) -> None:
-            self._writes.discard(future)
-            self._under_way.release(work)
-            self._waiting_bytes -= size
-            if self._waiting.get(work.key) is waiting:
-                del self._waiting[work.key]
-            if isinstance(waiting.body, Blob):
-                waiting.body.close()
-
-        future.add_done_callback(done)
-
-    def _fill(self, waiting: _Waiting, name: bytes) -> None:
-        """In a thread. Where it cannot be written, the older entry goes too."""
-        header, blob = waiting.header, waiting.body
-
-        def is_wanted() -> bool:
-            return not waiting.work.is_void and not is_refused(header, self._records.pending)
-
-        def note(size: int) -> None:
-            row = Row(name, charge_of(size), int(self._clock()), header.epoch, header.key.source)
-            self.upkeep.notes.stored(row)
-
-        try:
-            body = blob.mapped() if isinstance(blob, Blob) else blob
-            if self._store.write(name, header, memoryview(body), is_wanted, note):
-                self._health.worked("entries")
-            elif is_wanted():
-                self._remove(name)
-        except OSError as error:
-            self._health.failed("entries", *cause_of(error, "the server's user"))
-            self._remove(name)
-
-    def _remove_older(self, name: bytes) -> None:
-        self._store.wait_for_naming()  # of a write that was made void just after its last look
-        self._remove(name)
-
-    def _remove(self, name: bytes) -> None:
-        try:
-            self._store.remove(name, self.upkeep.notes.removed)
-        except OSError as error:
-            self._health.failed("entries", *cause_of(error, "the server's user"))
-
-    def _remove_all(self, prefix: bytes) -> int:
-        """Raises OSError."""
-        self._store.wait_for_naming()
-        return self._store.remove_all(prefix, self.upkeep.notes.removed)
-
     def _read(self, key: Key) -> Hit | None:
         """In a thread."""
         name = key.name
         # Before the file is opened: a record goes when its files are gone, which one of them may still be open here.
         records = self._records.pending
-        try:
-            found = self._store.read(name, _MAX_BYTES_BODY)
-        except Damaged as damage:
-            logs.event("cache_entry_damaged", level=logs.WARNING, entry=name.hex(), detail=str(damage))
-            self._damaged += 1
-            self._remove(name)
-            return None
-        except OSError as error:
-            self._health.failed("entries", *cause_of(error, "the server's user"))
-            return None
+        found = None
+        with self._health.watched():
+            try:
+                found = self._store.read(name, _MAX_BYTES_BODY)
+            except Damaged as damage:
+                logs.event("cache_entry_damaged", level=logs.WARNING, entry=name.hex(), detail=str(damage))
+                self._damaged += 1
+                self._store.remove(name)
         if found is None:
             return None
         header, body = found
@@ -395,7 +269,7 @@ class Cache:
             _close(body)
             return None
         now_s = self._clock()
-        self.upkeep.notes.used(name, int(now_s))
+        self._store.notes.used(name, int(now_s))
         if header.meta.stored_at_s < self._trusted_from_s:
             header = msgspec.structs.replace(header, meta=_distrusted(header.meta))
         return hit_of(header, body, now_s)

@@ -3,8 +3,10 @@
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+from imgserve.errors import cause_of
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
@@ -41,6 +43,14 @@ class Health:
             self.failures += 1
         if is_new:  # one line for each trouble, not for each picture
             logs.event("cache_failing", level=logs.WARNING, cache=self._name, part=part, detail=cause)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """An OSError of the entries ends the block, and is reported."""
+        try:
+            yield
+        except OSError as error:
+            self.failed("entries", *cause_of(error, "the server's user"))
 
     def worked(self, part: Part) -> None:
         if part in self._causes:

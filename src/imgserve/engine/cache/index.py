@@ -1,24 +1,21 @@
 """What the cap and the purge of a prefix need to know of each entry, in a small SQLite file beside the entries.
 
-The file may be lost: ``upkeep`` rebuilds it from the entries. No hit asks it. All calls are of one thread, upkeep's;
-``Notes`` alone are written by others.
+The file may be lost: ``rebuild`` makes it anew from the entries. No hit asks it. All calls are of one thread, that of
+``upkeep``.
 """
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
-import msgspec
 
+from imgserve.engine.cache.notes import Note, Row
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.queries import read
 
 FILE_NAME = "index.sqlite"
 _VERSION = 1
-# More is not gathered while the index cannot be written; it is rebuilt instead.
-_MOST_NOTES = 100_000
 # Of pages in memory. A rebuild writes three trees at random places.
 _CACHE_KIB = 16_384
 _LAST_CHARACTER = "\U0010ffff"
@@ -27,65 +24,6 @@ SQL = read("imgserve.engine.cache", "index")
 IndexFault = apsw.Error
 # The file is of no use any more. Any other fault, such as a full disk, may pass.
 INDEX_LOST = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
-
-
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """``size`` is what the file takes on the disk. ``used_at`` is a Unix time in seconds.
-
-    ``source`` is None, and ``epoch`` 0, where the header of the file was not read yet.
-    """
-
-    name: bytes
-    size: int
-    used_at: int
-    epoch: int = 0
-    source: str | None = None
-
-
-class Notes:
-    """What happened to entries since the index was written last. Any thread adds to it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._notes: dict[bytes, Row | int | None] = {}
-        self.added_bytes = 0
-        self.is_overfull = False
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._notes
-
-    def stored(self, row: Row) -> None:
-        with self._lock:
-            self._put(row.name, row)
-            self.added_bytes += row.size
-
-    def used(self, name: bytes, now_s: int) -> None:
-        with self._lock:
-            note = self._notes.get(name, now_s)
-            if isinstance(note, int):
-                self._put(name, now_s)
-
-    def removed(self, name: bytes) -> None:
-        with self._lock:
-            self._put(name, None)
-
-    def take(self) -> tuple[dict[bytes, Row | int | None], int]:
-        """All of them, once, and the bytes to be given to ``counted``."""
-        with self._lock:
-            notes, self._notes = self._notes, {}
-            return notes, self.added_bytes
-
-    def counted(self, added_bytes: int) -> None:
-        """The index has them now."""
-        with self._lock:
-            self.added_bytes -= added_bytes
-
-    def _put(self, name: bytes, note: Row | int | None) -> None:
-        if len(self._notes) >= _MOST_NOTES:
-            self._notes.clear()
-            self.is_overfull = True
-        self._notes[name] = note
 
 
 class Index:
@@ -127,7 +65,7 @@ class Index:
     def set_whole(self, is_whole: bool) -> None:
         self._db.execute(SQL["set_whole"], (int(is_whole),))
 
-    def apply(self, notes: dict[bytes, Row | int | None]) -> None:
+    def apply(self, notes: dict[bytes, Note]) -> None:
         if not notes:
             return
         with self.transaction():
@@ -139,10 +77,6 @@ class Index:
     def put(self, found: Sequence[Row], gone: Iterable[bytes]) -> None:
         self._db.executemany(SQL["put"], [_values(row) for row in found])
         self._db.executemany(SQL["remove"], [(name,) for name in gone])
-
-    def remove(self, names: Iterable[bytes]) -> None:
-        with self.transaction():
-            self._db.executemany(SQL["remove"], [(name,) for name in names])
 
     def oldest(self, count: int) -> list[tuple[bytes, int]]:
         """Name and size of the least recently used."""

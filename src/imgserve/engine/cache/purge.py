@@ -23,7 +23,7 @@ import msgspec
 
 from imgserve import failpoint
 from imgserve.engine.cache.entry import Header, Key, rendering_prefix, source_prefix
-from imgserve.engine.cache.store import replace_durably
+from imgserve.engine.cache.files import replace_durably
 
 FILE_NAME = "purges.json"
 # Whose last purges are remembered. The next one counts as a purge of all.

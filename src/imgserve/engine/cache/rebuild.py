@@ -1,0 +1,91 @@
+"""The index made to agree with the directories, a part at a time, for ``upkeep``.
+
+The walk compares the names and sizes in each of the directories with those in the index. It is needed when the index is
+new, and when the last server did not close it: the notes of its last second are missing then. The headers of files that
+it has found are read when a prefix is purged, not before.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from imgserve.engine.cache.entry import Damaged, Header
+from imgserve.engine.cache.index import Index
+from imgserve.engine.cache.names import FAN, range_of
+from imgserve.engine.cache.notes import Row
+from imgserve.engine.cache.store import Store
+from imgserve.telemetry import logs
+
+# Directories of one transaction of the walk.
+_WALKED_AT_ONCE = 32
+_READ_AT_ONCE = 1000
+
+
+class Rebuild:
+    """``is_whole``: the index knows all files."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._walk: Iterator[None] | None = None
+        self.is_whole = False
+
+    def begin(self, *, is_whole: bool) -> None:
+        self.is_whole, self._walk = is_whole, None
+
+    def go_on(self, index: Index, is_over: Callable[[], bool]) -> None:
+        """Compare more directories, until all are or ``is_over``. Raises OSError, IndexFault."""
+        if self.is_whole:
+            return
+        if self._walk is None:
+            self._walk = self._walked(index)
+        for _ in self._walk:
+            if is_over():
+                return
+        self.begin(is_whole=True)
+
+    def _walked(self, index: Index) -> Iterator[None]:
+        """A step for some directories."""
+        started_at, found = time.monotonic(), 0
+        for first in range(0, FAN, _WALKED_AT_ONCE):
+            with index.transaction():
+                for number in range(first, first + _WALKED_AT_ONCE):
+                    found += self._compare(index, number)
+            yield
+        logs.event("cache_index_rebuilt", found=found, ms=(time.monotonic() - started_at) * 1000)
+
+    def _compare(self, index: Index, number: int) -> int:
+        """The number of entries of a directory that the index did not know, or knew of another size.
+
+        No header is read: on a disk that has none of them in memory, a million would take minutes.
+        """
+        # In this order: an entry that comes in between has a note, which is written later.
+        used = self._store.used(number)
+        known = index.between(range_of(number))
+        rows = [Row(name, *each) for name, each in used.items() if known.get(name) != each[0]]
+        index.put(rows, known.keys() - used.keys())
+        return len(rows)
+
+    def read_headers(self, index: Index, is_over: Callable[[], bool]) -> bool:
+        """Learn the sources of entries that the walk has found; false: there are more. Raises OSError, IndexFault."""
+        while unread := index.unread(_READ_AT_ONCE):
+            found, gone = list[Row](), list[bytes]()
+            for row in unread:
+                header = self._header(row.name)
+                if header is None:
+                    gone.append(row.name)
+                else:
+                    found.append(msgspec.structs.replace(row, epoch=header.epoch, source=header.key.source))
+            with index.transaction():
+                index.put(found, gone)
+            if is_over():
+                return False
+        return True
+
+    def _header(self, name: bytes) -> Header | None:
+        """None: the file is gone, or was damaged and is gone now."""
+        try:
+            return self._store.header(name)
+        except Damaged:
+            self._store.remove(name)
+            return None
