@@ -22,6 +22,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,10 @@ from imgserve.engine.cache.notes import Notes, Row
 
 # Of single directories, some milliseconds each. More of them take longer than all disks together (sync(2)).
 _MAX_SYNCS = 64
+
+# Some file systems tell the disk of each freed block at once (ext4 with discard and no journal), and a deletion waits
+# for that: 1 ms and more on a busy machine, where others take 20 us. Eight that wait together are eight times as fast.
+_DELETERS = 8
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,9 +59,10 @@ class Store:
         self.notes = Notes()
         self._lock_fd = self._entries_fd = self._new_fd = -1
         self._numbers = itertools.count()
-        # Held while a file gets its name or loses it, until that is noted: else the index might learn of the two in the
-        # wrong order. And by a purge that waits until no write is between its last look at the purges and its rename.
-        self._naming = threading.Lock()
+        # One is held while a file gets its name or loses it, until that is noted: else the index might learn of the two
+        # in the wrong order. And by a purge that waits until no write is between its last look at the purges and its
+        # rename. Several, by the first digit of the name, so that deletions do not wait for each other.
+        self._naming = tuple(threading.Lock() for _ in range(16))
 
     def open(self) -> None:
         """Make or take over the directory. Raises OSError, InUse."""
@@ -110,7 +116,7 @@ class Store:
         try:
             self._fill(temporary, lead, body)
             failpoint.reach("cache_written")
-            with self._naming:
+            with self._naming_of(name):
                 if is_wanted():
                     self._place(temporary, name)
                     is_placed = True
@@ -124,12 +130,16 @@ class Store:
 
     def wait_for_naming(self) -> None:
         """Return when no write is between its last look at ``is_wanted`` and its note."""
-        with self._naming:
-            return
+        for lock in self._naming:
+            with lock:
+                pass
+
+    def _naming_of(self, name: bytes) -> threading.Lock:
+        return self._naming[name[0] >> 4]
 
     def remove(self, name: bytes) -> bool:
         """Whether there was one. Raises OSError."""
-        with self._naming:
+        with self._naming_of(name):
             try:
                 os.unlink(path_of(name), dir_fd=self._entries_fd)
                 was_there = True
@@ -137,6 +147,14 @@ class Store:
                 was_there = False
             self.notes.removed(name)
             return was_there
+
+    def remove_many(self, names: Collection[bytes]) -> int:
+        """The number of those that were there. Raises OSError; most of the others are deleted then."""
+        ordered = sorted(names)  # so that each thread has directories and a lock of its own
+        part = -(-len(ordered) // _DELETERS)
+        parts = [ordered[first : first + part] for first in range(0, len(ordered), part)]
+        with ThreadPoolExecutor(_DELETERS, "imgserve-cache-delete") as threads:
+            return sum(threads.map(lambda part: sum(map(self.remove, part)), parts))
 
     def remove_all(self, prefix: bytes) -> int:
         """Delete the entries whose names begin so, with at least the digest of a source. Their number, once that is
@@ -201,16 +219,17 @@ class Store:
         self._entries_fd = os.open(entries, DIRECTORY)
         sync(self.directory)
 
-    def delete_old(self, is_stopping: Callable[[], bool]) -> None:
-        """Delete what was set aside. Raises OSError."""
+    def delete_old(self, is_over: Callable[[], bool]) -> bool:
+        """Delete what was set aside. False: there is more. Raises OSError."""
         old = self.directory / "old"
         for directory, _, files in os.walk(old, topdown=False):
             for file in files:
-                if is_stopping():
-                    return
+                if is_over():
+                    return False
                 (Path(directory) / file).unlink()
             if Path(directory) != old:
                 Path(directory).rmdir()
+        return True
 
     def probe(self) -> None:
         """Write and delete a block. Raises OSError."""

@@ -23,7 +23,7 @@ from imgserve.telemetry import logs
 TICK_S = 1.0
 # Above the first part of the cap entries are evicted, down to the second one: in batches, so that it is not for each.
 _HIGH, _LOW = 0.95, 0.90
-_BATCH = 1000
+_BATCH = 2000
 # An answer that is a larger part of the cap than this gets no room made for it.
 _MAX_PART = 4
 
@@ -142,7 +142,8 @@ class Upkeep:
         records = self._records.deletable
         if records and self.usage.is_whole and not all(self._delete_purged(index, record) for record in records):
             self._wake.set()
-        self._store.delete_old(lambda: self._is_stopping)
+        if not self._store.delete_old(self._turn()):
+            self._wake.set()
 
     def _open(self) -> None:
         self._store.open()
@@ -213,14 +214,19 @@ class Upkeep:
             self._shrink(index, used - min(int(self._cap_bytes * _LOW), self._cap_bytes - needed))
 
     def _shrink(self, index: Index, excess_bytes: int) -> None:
-        """Delete the least recently used entries, of so many bytes."""
-        while excess_bytes > 0 and not self._is_stopping and (oldest := index.oldest(_BATCH)):
+        """Delete the least recently used entries, of so many bytes. Goes on in the next round where it takes long."""
+        is_over = self._turn()
+        while excess_bytes > 0 and (oldest := index.oldest(_BATCH)):
+            if is_over():
+                self._wake.set()
+                return
             failpoint.reach("cache_evicting")
+            names = list[bytes]()
             for name, size in oldest:
                 if excess_bytes > 0:
-                    self._store.remove(name)
-                    self.evicted += 1
+                    names.append(name)
                     excess_bytes -= size
+            self.evicted += self._store.remove_many(names)
             failpoint.reach("cache_evicted")
             self._flush(index)
 
@@ -235,9 +241,8 @@ class Upkeep:
         while names := index.of_prefix(record.prefix, record.epoch, _BATCH):
             if is_over():
                 return False
-            for name in names:
-                self._store.remove(name)
-                self._unsynced.add(number_of(name))
+            self._store.remove_many(names)
+            self._unsynced.update(map(number_of, names))
             failpoint.reach("cache_purge_removing")
             self._flush(index)
         # A power cut may bring back a deleted file until its directory is synced.
