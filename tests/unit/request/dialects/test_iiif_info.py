@@ -37,7 +37,7 @@ def test_the_document_of_3() -> None:
         "profile": "level2",
         "width": 6_000,
         "height": 4_000,
-        "maxWidth": 16_384,
+        "maxWidth": 16_383,
         "maxArea": 50_000_000,
         "sizes": [
             {"width": 375, "height": 250}, {"width": 750, "height": 500}, {"width": 1_500, "height": 1_000},
@@ -72,7 +72,7 @@ def test_the_document_of_2() -> None:
                     "canonicalLinkHeader", "mirroring", "profileLinkHeader", "rotationArbitrary", "sizeAboveFull",
                     "regionSquare",
                 ],
-                "maxWidth": 16_384,
+                "maxWidth": 16_383,
                 "maxArea": 50_000_000,
             },
         ],

@@ -30,7 +30,7 @@ from imgserve.request.operations.threshold import Threshold
 from imgserve.request.recipe import LoadOptions, Operation
 from imgserve.request.rendering import resolve
 
-OPEN = Bounds(16_384, 16_384, 50_000_000)
+OPEN = Bounds(16_383, 16_383, 50_000_000)
 # The picture of the specification's own examples.
 WHOLE = Size(300, 200)
 
@@ -108,10 +108,10 @@ SIZES: list[tuple[str, Size, tuple[int, int] | int]] = [
     ("^150,", WHOLE, (150, 100)), ("^pct:50", WHOLE, (150, 100)), ("^!150,150", WHOLE, (150, 100)),
     ("^150,150", WHOLE, (150, 150)), ("^pct:0.01", WHOLE, 400), ("^1,", Size(100, 49), 400),
     # Above the limits.
-    ("^16384,", Size(100, 10), (16_384, 1638)), ("^16385,", Size(100, 10), 400), ("^,16385", Size(10, 100), 400),
+    ("^16383,", Size(100, 10), (16_383, 1638)), ("^16384,", Size(100, 10), 400), ("^,16384", Size(10, 100), 400),
     ("^16385,1", WHOLE, 400), ("^7071,7071", WHOLE, (7071, 7071)), ("^7072,7071", WHOLE, 400),
-    ("^pct:9999999999", WHOLE, 400), ("^max", Size(1000, 1000), (7071, 7071)), ("^max", Size(100, 10), (16_384, 1638)),
-    ("^max", Size(10, 100), (1638, 16_384)), ("^!99999,99999", Size(1000, 1000), (7071, 7071)),
+    ("^pct:9999999999", WHOLE, 400), ("^max", Size(1000, 1000), (7071, 7071)), ("^max", Size(100, 10), (16_383, 1638)),
+    ("^max", Size(10, 100), (1638, 16_383)), ("^!99999,99999", Size(1000, 1000), (7071, 7071)),
 ]  # fmt: skip
 
 
@@ -166,6 +166,9 @@ def test_limits_of_the_settings_and_of_the_server() -> None:
         Config(), server
     )
     assert Bounds.of(Config(max_width=500, max_height=9_000, max_area=1), server) == Bounds(500, 4_000, 1)
+    # WebP holds no more.
+    assert Bounds.of(Config(max_width=16_384), Limits()).width_px == 16_383
+    assert Bounds.of(Config(extra_formats=("tif", "avif")), Limits()).width_px == 16_384
 
 
 @pytest.mark.parametrize(
@@ -298,9 +301,12 @@ def test_every_answer_keeps_the_rules(parameters: Parameters, whole: Size, bound
     if parameters.version == 3 and not parameters.may_enlarge:
         assert size.width_px <= region.size.width_px
         assert size.height_px <= region.size.height_px
+    wide = turned(size, parameters.rotation)
+    if parameters.format == "webp" and max(wide.width_px, wide.height_px) > OPEN.width_px:
+        return  # refused: the rotation alone makes it so wide, where the settings offer WebP
     recipe = plan.plan(parameters, info, bounds, upscales=True).recipe
     unlimited = Limits(output_pixels=10**12, output_side_px=10**6)
-    assert resolve(recipe, info, unlimited).size == turned(size, parameters.rotation)
+    assert resolve(recipe, info, unlimited).size == wide
 
 
 def turned(size: Size, angle: float) -> Size:

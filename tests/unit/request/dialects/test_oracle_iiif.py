@@ -65,7 +65,11 @@ def check(region: str, size: str, rotation: str, pictures: list[Sides], limits: 
     version: Literal[2, 3] = 2 if kind.get("version") == 2 else 3
     enlarges = kind.get("enlarges", True) is True
     config = Config(
-        max_width=limits.max_width, max_height=limits.max_height, max_area=limits.max_area, upscaling=enlarges
+        max_width=limits.max_width,
+        max_height=limits.max_height,
+        max_area=limits.max_area,
+        upscaling=enlarges,
+        extra_formats=(),  # WebP has a limit of its own
     )
     dialect = Iiif(config, allow_unsigned=True, version=version, limits=OPEN)
     path = f"/id/{region}/{size}/{rotation}/default.png"

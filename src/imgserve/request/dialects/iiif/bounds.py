@@ -7,9 +7,11 @@ from typing import Self
 import msgspec
 
 from imgserve.request.dialects.iiif.config import Config
+from imgserve.request.dialects.iiif.grammar import FORMATS
 from imgserve.request.dialects.iiif.numbers import rounded
+from imgserve.request.formats import MAX_SIDE_OF_FORMAT
 from imgserve.request.imageinfo import Size
-from imgserve.request.limits import Limits
+from imgserve.request.limits import MAX_SIDE_PX, Limits
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -19,8 +21,11 @@ class Bounds(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, config: Config, limits: Limits) -> Self:
-        width = min(config.max_width or limits.output_side_px, limits.output_side_px)
-        height = min(config.max_height or width, limits.output_side_px)
+        # Each size that info.json offers can be had in each format that it offers.
+        of_formats = [MAX_SIDE_OF_FORMAT.get(FORMATS[one], MAX_SIDE_PX) for one in config.formats]
+        most = min(limits.output_side_px, *of_formats)
+        width = min(config.max_width or most, most)
+        height = min(config.max_height or width, most)
         return cls(width, height, min(config.max_area or limits.output_pixels, limits.output_pixels))
 
     def admits(self, size: Size) -> bool:
