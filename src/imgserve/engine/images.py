@@ -184,7 +184,7 @@ class Images:
             self._on_demand.slot(mount.principal, wanted.source, client),
             await self._original(wanted) as original,
         ):
-            info = await self._renditions.info(original, mount.principal.id)
+            info = await self._renditions.info(original, mount.principal.id, mount.dialect.load)
             kept = await self._renditions.kept(mount, wanted.asked, original, info)
             described = mount.dialect.described(wanted.asked, info, called, kept)
             key = msgspec.structs.replace(

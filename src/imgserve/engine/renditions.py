@@ -91,7 +91,7 @@ class Renditions:
     async def of(self, mount: Mount, asked: Asked[Any], original: Original) -> Rendered:
         """The picture, which the caller closes. Raises UrlRefused, RequestInvalid, the faults of transfers and pool."""
         principal = mount.principal.id
-        info = await self.info(original, principal)
+        info = await self.info(original, principal, mount.dialect.load)
         planned = mount.dialect.plan(asked.parameters, info)
         headers = mount.dialect.headers(asked, info, planned)
         if planned.is_source and not info.is_svg:

@@ -24,6 +24,11 @@ class ImageInfo(msgspec.Struct, frozen=True):
     def is_svg(self) -> bool:
         return self.format == "svg"
 
+    @property
+    def may_be_transparent(self) -> bool:
+        """A drawing is, wherever it is not drawn on."""
+        return self.has_alpha or self.is_svg
+
 
 class Size(msgspec.Struct, frozen=True):
     """The final size of a rendition in pixels. Resolved before the reply, it holds even if the source changes."""

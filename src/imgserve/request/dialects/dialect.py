@@ -13,7 +13,7 @@ from imgserve.request.encode import Format
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.operations.trim import Trim
-from imgserve.request.recipe import Recipe
+from imgserve.request.recipe import LoadOptions, Recipe
 
 # picture: a rendition. raw: the source's bytes as they are. info: a JSON description. redirect: to ``location``.
 Kind = Literal["picture", "raw", "info", "redirect"]
@@ -112,7 +112,10 @@ class UrlRefused(ImgserveError):
 
 
 class Dialect(Protocol[P]):
+    """``load``: how the header of a source is read. Its resolution is what absolute units of an SVG come to."""
+
     name: str
+    load: LoadOptions
 
     def parse(self, raw_path: str, negotiable: Negotiable, now_s: float, *, needs_signature: bool = True) -> Asked[P]:
         """``raw_path`` begins behind the mount's path, with a slash, has no query, and is not decoded.

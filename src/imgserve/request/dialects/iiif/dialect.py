@@ -10,6 +10,7 @@ from imgserve.request.dialects.iiif.refused import NotFound, NotOffered, Unsigne
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
+from imgserve.request.recipe import DEFAULT_LOAD
 
 _DEFAULT_LIMITS = Limits()
 _VERSIONS: dict[str, Version] = {"2": 2, "3": 3}
@@ -22,6 +23,7 @@ class Iiif:
     """
 
     name = "iiif"
+    load = DEFAULT_LOAD
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class Rendered(NamedTuple):
 def plan(parameters: Parameters, info: ImageInfo, bounds: Bounds, *, upscales: bool) -> Planned:
     """``upscales``: the mount offers sizes above the region's. Raises BadRequest, NotOffered, SourceTooSmall."""
     rendered = render(parameters, whole_of(info), bounds, upscales=upscales)
-    changes = operations(parameters, rendered, is_svg=info.is_svg, has_alpha=info.has_alpha)
+    changes = operations(parameters, rendered, is_svg=info.is_svg, has_alpha=info.may_be_transparent)
     return Planned(Recipe(changes, Encode(format=parameters.format), _LOAD))
 
 

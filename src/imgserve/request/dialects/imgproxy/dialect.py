@@ -8,9 +8,11 @@ from imgserve.request.dialects.imgproxy import answers
 from imgserve.request.dialects.imgproxy import plan as planning
 from imgserve.request.dialects.imgproxy.config import Config
 from imgserve.request.dialects.imgproxy.grammar import Grammar
+from imgserve.request.dialects.imgproxy.output import SVG_DPI
 from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.recipe import LoadOptions
 
 # At which imgproxy stops to look for a file that is small enough, and sends what it has.
 _LEAST_QUALITY = 10
@@ -20,6 +22,7 @@ class Imgproxy:
     """Under these settings. Raises ValueError for settings with ``problems``."""
 
     name = "imgproxy"
+    load = LoadOptions(dpi=SVG_DPI)
 
     def __init__(self, config: Config, *, allow_unsigned: bool) -> None:
         self._grammar = Grammar(config, allow_unsigned=allow_unsigned)

@@ -8,22 +8,18 @@ from imgserve.request.dialects.imgproxy.sizes import Sides
 from imgserve.request.encode import Encode, Format, of_format
 from imgserve.request.formats import ANIMATED
 from imgserve.request.imageinfo import ImageInfo
-from imgserve.request.recipe import Frames, LoadOptions
+from imgserve.request.recipe import DEFAULT_LOAD, Frames, LoadOptions
 
 _WRITABLE: tuple[Format, ...] = get_args(Format)
 _LEAST_OF_AVIF = 16  # pixels a side
 _LEAST_MAX_BYTES = 100  # of Encode
+SVG_DPI = 96.0  # of absolute units, as in CSS; version 3 has 72
 _OPAQUE: frozenset[Format] = frozenset({"jpeg"})
 
 
 def has_alpha(output_format: Format) -> bool:
     """Whether the format holds transparency."""
     return output_format not in _OPAQUE
-
-
-def is_source_transparent(info: ImageInfo) -> bool:
-    """A drawing is, wherever it is not drawn on."""
-    return info.has_alpha or info.is_svg
 
 
 def is_source(picture: Parameters, info: ImageInfo) -> bool:
@@ -79,7 +75,12 @@ def encode(picture: Parameters, output_format: Format) -> Encode:
 def load(picture: Parameters, info: ImageInfo, output_format: Format, *, is_trimmed: bool) -> LoadOptions:
     """A picture that is trimmed comes as it is stored."""
     is_upright = info.orientation == 1 or (picture.auto_rotate and not is_trimmed)
-    return LoadOptions(orient=is_upright, page=picture.page, frames=_frames(picture, info, output_format))
+    return LoadOptions(
+        dpi=SVG_DPI if info.is_svg else DEFAULT_LOAD.dpi,
+        orient=is_upright,
+        page=picture.page,
+        frames=_frames(picture, info, output_format),
+    )
 
 
 def _frames(picture: Parameters, info: ImageInfo, output_format: Format) -> Frames:
@@ -102,7 +103,7 @@ def _preferred(picture: Parameters, info: ImageInfo) -> Format:
     own = next((one for one in preferred if one == info.format), None)
     if own is not None:
         return own
-    is_transparent = not picture.background and (is_source_transparent(info) or any(picture.padding) or picture.extend)
+    is_transparent = not picture.background and (info.may_be_transparent or any(picture.padding) or picture.extend)
     for one in preferred:
         if (one in ANIMATED or not _is_animated(picture, info)) and (has_alpha(one) or not is_transparent):
             return one

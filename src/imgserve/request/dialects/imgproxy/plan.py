@@ -96,7 +96,7 @@ def _trim(parameters: Parameters, info: ImageInfo) -> Trim:
         background=parameters.trim_color or "corner",
         even_x=parameters.trim_equal_hor,
         even_y=parameters.trim_equal_ver,
-        matte=_MATTE if output.is_source_transparent(info) else None,
+        matte=_MATTE if info.may_be_transparent else None,
         median=True,
     )
 

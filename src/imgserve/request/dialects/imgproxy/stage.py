@@ -2,7 +2,7 @@
 
 import msgspec
 
-from imgserve.request.dialects.imgproxy import output, place, turn
+from imgserve.request.dialects.imgproxy import place, turn
 from imgserve.request.dialects.imgproxy.parameters import Gravity, Parameters
 from imgserve.request.dialects.imgproxy.place import Place
 from imgserve.request.dialects.imgproxy.refused import PictureRefused
@@ -54,7 +54,7 @@ def of(picture: Parameters, info: ImageInfo, *, is_upright: bool) -> Stage:
     upright = _sides(picture, info)
     stored = upright.turned(exif.angle)
     own = exif if picture.auto_rotate else turn.UPRIGHT
-    return Stage(stored, own, options, is_upright, info.is_svg, output.is_source_transparent(info))
+    return Stage(stored, own, options, is_upright, info.is_svg, info.may_be_transparent)
 
 
 def _sides(picture: Parameters, info: ImageInfo) -> Sides:

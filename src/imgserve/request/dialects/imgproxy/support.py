@@ -87,6 +87,7 @@ SUPPORT: tuple[Row, ...] = (
     Row("max_animation_frames, maf", "supported", "with allow_security_options", "maf:10"),
     Row("max_animation_frame_resolution, mafr", "supported", "with allow_security_options", "mafr:5"),
     Row("max_result_dimension, mrd", "supported", "with allow_security_options", "mrd:1000"),
+    Row("SVG sources", "supported", "passed on, or drawn at 96 dots per inch as by version 4"),
     Row("objects_position, op", "not offered", _PRO, "op:no"),
     Row("background_alpha, bga", "not offered", _PRO, "bga:0.5"),
     Row("monochrome, mc; duotone, dt; colorize, col; gradient, gr", "not offered", _PRO, "mc:1"),

@@ -18,6 +18,7 @@ from imgserve.request.dialects.thumbor.signature import is_signature, signature
 from imgserve.request.encode import Format
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.recipe import LoadOptions
 
 UNSAFE = "unsafe"
 # thumbor asks in this order whether the client accepts one.
@@ -33,6 +34,7 @@ class Thumbor:
     """``default_scheme``: that of a source, or of a watermark, without one, where the mount has no base URL."""
 
     name = "thumbor"
+    load = LoadOptions(dpi=plan.SVG_DPI)
     default_scheme: ClassVar[str] = "http"
 
     def __init__(self, config: Config, *, allow_unsigned: bool = False) -> None:
@@ -57,7 +59,7 @@ class Thumbor:
     def trimmed(self, parameters: Parameters, info: ImageInfo, kept: Part) -> Planned:
         """Raises BadUrl."""
         planned, trimmed = self.plan(parameters, info), self._trimmed(info, (kept.left, kept.top))
-        made = plan.operations(parameters, kept.size, self._config, has_alpha=info.has_alpha, trimmed=trimmed)
+        made = plan.operations(parameters, kept.size, self._config, has_alpha=info.may_be_transparent, trimmed=trimmed)
         return Planned(replace(planned.recipe, operations=(box_of(kept), *made.operations)))
 
     def described(self, asked: Request, info: ImageInfo, called: Called, kept: Part | None = None) -> Described:

@@ -28,6 +28,7 @@ from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.recipe import DEFAULT_LOAD
 
 _UNSAFE = "unsafe"
 _PREFERRED: tuple[Format, ...] = ("avif", "webp")
@@ -55,6 +56,7 @@ class Imagor:
     """``default_scheme``: that of a source, or of a watermark, without one, where the mount has no base URL."""
 
     name = "thumbor"
+    load = DEFAULT_LOAD
     default_scheme: ClassVar[str] = "https"
 
     def __init__(self, config: Config, *, allow_unsigned: bool = False) -> None:
@@ -87,7 +89,7 @@ class Imagor:
         """Animations are not trimmed. Raises BadUrl, SizeTooLarge."""
         planned = self.plan(parameters, info)
         trimmed = Trimmed(plan.size_of(info, is_upright=True), kept.left, kept.top)
-        made = imagor_plan.operations(parameters, kept.size, has_alpha=info.has_alpha, trimmed=trimmed)
+        made = imagor_plan.operations(parameters, kept.size, has_alpha=info.may_be_transparent, trimmed=trimmed)
         return Planned(replace(planned.recipe, operations=(box_of(kept), *made.operations)))
 
     def described(self, asked: Request, info: ImageInfo, called: Called, kept: Part | None = None) -> Described:
@@ -95,7 +97,7 @@ class Imagor:
         whole = plan.size_of(info, is_upright=True)
         trimmed = None if kept is None else Trimmed(whole, kept.left, kept.top)
         size = whole if kept is None else kept.size
-        made = imagor_plan.operations(asked.parameters, size, has_alpha=info.has_alpha, trimmed=trimmed)
+        made = imagor_plan.operations(asked.parameters, size, has_alpha=info.may_be_transparent, trimmed=trimmed)
         shown = asked.parameters.format or info.format
         body = msgspec.json.encode(
             {
@@ -105,7 +107,7 @@ class Imagor:
                 "height": made.size.height_px,
                 "orientation": 1,
                 "pages": info.frames if shown in ANIMATED else 1,
-                "bands": 4 if info.has_alpha else 3,
+                "bands": 4 if info.may_be_transparent else 3,
                 "exif": {},
             }
         )

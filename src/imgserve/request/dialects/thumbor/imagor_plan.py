@@ -39,7 +39,7 @@ def planned(asked: Parameters, info: ImageInfo, config: Config) -> Planned:
     size = plan.size_of(info, is_upright=True)
     written = output_format(asked, info)
     is_animated = has_frames(asked, info) and written in ANIMATED
-    made = operations(asked, size, has_alpha=info.has_alpha, is_animated=is_animated)
+    made = operations(asked, size, has_alpha=info.may_be_transparent, is_animated=is_animated)
     recipe = Recipe((), _encode(asked, written, config), _load(imagor, info))
     if asked.trim is not None and not info.is_svg and not is_animated:
         return Planned(recipe, trim(float(asked.trim.tolerance), asked.trim.corner))

@@ -24,8 +24,8 @@ def described(
 ) -> bytes:
     """``size`` and ``trimmed`` are for a picture that has been trimmed. Raises BadUrl."""
     asked = request.parameters
-    size = size or plan.size_of(info, is_upright=config.respect_orientation)
-    made = plan.operations(asked, size, config, has_alpha=info.has_alpha, trimmed=trimmed)
+    size = size or plan.start_of(asked, info, config)
+    made = plan.operations(asked, size, config, has_alpha=info.may_be_transparent, trimmed=trimmed)
     steps = [
         step for step in (_trim(size, trimmed), made.geometry.crop, made.geometry.cut, made.geometry.resize) if step
     ]

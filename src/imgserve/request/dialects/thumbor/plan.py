@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from imgserve.request.dialects.dialect import Planned
 from imgserve.request.dialects.thumbor.config import Config
 from imgserve.request.dialects.thumbor.geometry import Geometry, Trimmed, geometry, normalized
-from imgserve.request.dialects.thumbor.parameters import Parameters, Trimming
+from imgserve.request.dialects.thumbor.parameters import Parameters, Side, Trimming
 from imgserve.request.dialects.thumbor.refused import BadUrl
 from imgserve.request.dialects.thumbor.stage import Stage, exact
 from imgserve.request.encode import Encode, Format
@@ -25,7 +25,7 @@ from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.trim import Trim
-from imgserve.request.recipe import MAX_OPERATIONS, LoadOptions, Operation, Recipe
+from imgserve.request.recipe import DEFAULT_LOAD, MAX_OPERATIONS, LoadOptions, Operation, Recipe
 
 _LYING = 5  # the first of EXIF's orientations that swap the sides
 _MOST_DISTANCE = 442.0  # black to white: a higher tolerance leaves nothing either
@@ -35,6 +35,7 @@ WRITTEN: dict[SourceFormat, Format] = {
     "heic": "jpeg", "bmp": "jpeg", "ico": "jpeg",
 }  # fmt: skip
 _LOSSLESS_WEBP = 100
+SVG_DPI = 150.0  # thumbor's own default, for absolute units
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -48,14 +49,16 @@ class Made(msgspec.Struct, frozen=True):
 
 def plan(asked: Parameters, info: ImageInfo, config: Config) -> Planned:
     """Raises BadUrl: no picture can have this size, or there are too many filters."""
-    size = size_of(info, is_upright=config.respect_orientation)
+    size = start_of(asked, info, config)
     # A trim that would leave a size which nothing can have is only known later; the size here is of the whole.
-    made = operations(asked, size, config, has_alpha=info.has_alpha)
+    made = operations(asked, size, config, has_alpha=info.may_be_transparent)
     recipe = Recipe((), _encode(asked, info, config, made), _load(asked, info, config))
     if asked.trim is not None and not info.is_svg:
         return Planned(recipe, _trim(asked.trim))
-    result = drawn(made.operations, size) if info.is_svg else made.operations
-    return Planned(replace(recipe, operations=result))
+    if not info.is_svg:
+        return Planned(replace(recipe, operations=made.operations))
+    is_contained = all(_number(side) for side in (asked.width, asked.height))
+    return Planned(replace(recipe, operations=drawn(made.operations, size, is_contained=is_contained)))
 
 
 def operations(
@@ -90,6 +93,28 @@ def size_of(info: ImageInfo, *, is_upright: bool) -> Size:
     return Size(size.height_px, size.width_px) if is_turned else size
 
 
+def start_of(asked: Parameters, info: ImageInfo, config: Config) -> Size:
+    """The picture's size before all else. A drawing has that of the URL; of two sides it may not fill one.
+
+    thumbor has CairoSVG draw it so, which rounds half to even. Raises BadUrl.
+    """
+    size = size_of(info, is_upright=config.respect_orientation)
+    if not info.is_svg:
+        return size
+    width, height = _number(asked.width), _number(asked.height)
+    if not width and not height:
+        width, height = round(info.width_px), round(info.height_px)
+    elif not width:
+        width = round(info.width_px * height / info.height_px)
+    elif not height:
+        height = round(info.height_px * width / info.width_px)
+    return Size(max(1, width), max(1, height))
+
+
+def _number(side: Side) -> int:
+    return 0 if side == "orig" else side
+
+
 def _shaped(asked: Parameters, stage: Stage, plan: Geometry, config: Config) -> Stage:
     if plan.crop is not None:
         stage = stage.cropped(plan.crop.left, plan.crop.top, plan.crop.size.width_px, plan.crop.size.height_px)
@@ -111,22 +136,29 @@ def _to_attention(size: Size) -> Resize:
     return replace(exact(size), fit="cover", gravity="attention")
 
 
-def drawn(operations: tuple[Operation, ...], size: Size) -> tuple[Operation, ...]:
-    """An SVG is drawn at once at the size that a first resize would bring it to."""
+def drawn(operations: tuple[Operation, ...], size: Size, *, is_contained: bool = False) -> tuple[Operation, ...]:
+    """An SVG is drawn at once at the size that a first resize would bring it to.
+
+    ``is_contained``: it keeps its shape within ``size``.
+    """
     match operations:
-        case [Resize(width, height, fit="fill"), *others]:
+        case [Resize(width, height, fit="fill"), *others] if not is_contained:
             return Rasterize(width, height, fit="fill"), *others
     if max(size.width_px, size.height_px) > MAX_SIDE_PX:
         raise BadUrl(
             f"the source is a drawing of {size.width_px} x {size.height_px} px, at most {MAX_SIDE_PX} are drawn"
         )
-    return Rasterize(size.width_px, size.height_px, fit="fill"), *operations
+    return Rasterize(size.width_px, size.height_px, fit="contain" if is_contained else "fill"), *operations
 
 
 def _load(asked: Parameters, info: ImageInfo, config: Config) -> LoadOptions:
     """thumbor knows animations of GIF alone."""
     is_still = info.frames > 1 and (asked.is_cover or info.format != "gif")
-    return LoadOptions(orient=config.respect_orientation, frames="first" if is_still else "auto")
+    return LoadOptions(
+        dpi=SVG_DPI if info.is_svg else DEFAULT_LOAD.dpi,
+        orient=config.respect_orientation,
+        frames="first" if is_still else "auto",
+    )
 
 
 def output_format(asked: Parameters, info: ImageInfo, config: Config, size: Size) -> Format:

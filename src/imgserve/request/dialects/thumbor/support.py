@@ -75,6 +75,11 @@ SUPPORT: tuple[Row, ...] = (
         "of a mark's own opacity, where thumbor subtracts; a missing one is answered with 404",
         "filters:watermark(example.com/w.png,repeat,-10,50,20)",
     ),
+    Row(
+        "SVG sources",
+        "differs",
+        "drawn at the size of the URL and 150 dots per inch, as CairoSVG does for thumbor; `trim` is ignored",
+    ),
 )
 
 IMAGOR: tuple[Row, ...] = (
