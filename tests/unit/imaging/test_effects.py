@@ -196,6 +196,16 @@ def summed(pixels: Pixels, mask: Sequence[Sequence[float]], offset: float) -> Fl
     return np.concatenate([sums, alpha], axis=-1)
 
 
+def brighter(pixels: Pixels, mask: Sequence[Sequence[float]]) -> Floats:
+    """The colours, each by what the luma changes by. The alpha left alone."""
+    seen, alpha = split(pixels)
+    grey = (seen @ [0.299, 0.587, 0.114])[..., None] if seen.shape[-1] > 1 else seen
+    share = np.ones_like(grey) if alpha is None else alpha / 255
+    sums = colours.convolved(grey * share, mask) + grey * colours.convolved(1 - share, mask)
+    changed = seen + sums - grey
+    return changed if alpha is None else np.concatenate([changed, alpha], axis=-1)
+
+
 SOFT = ((1, 2, 0, 0, 3), (0, 0, 1, 0, 0), (4, 0, 0, 2, 0))
 CRISP = ((0, -0.5, 0), (-0.5, 2.8, -0.2), (0, -0.6, 0))
 EDGES = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
@@ -246,6 +256,9 @@ CASES = {
     ),
     "convolve to a sum": Case(
         Convolve(mask=SOFT, normalize=False, offset=-70), lambda p: summed(p, SOFT, -70), 0.001, 0.01
+    ),
+    "convolve the luma": Case(
+        Convolve(mask=CRISP, normalize=False, channels="luma"), lambda p: brighter(p, CRISP), 0.001, 0.02
     ),
     "convolve by one number": Case(Convolve(mask=((7.0,),)), of_colours(lambda v: v)),
     "curve": Case(Curve(all=BENT), of_colours(lambda v: colours.spline(BENT, v))),

@@ -57,7 +57,7 @@ FIELDS = {
         "operation image gravity left right top bottom width height scale opacity blend tile spacing_x spacing_y angle"
         " offset_x offset_y",
     "Contrast": "operation factor",
-    "Convolve": "operation mask normalize offset",
+    "Convolve": "operation mask normalize offset channels",
     "Crop": "operation left top width height gravity focal aspect",
     "Curve": "operation all red green blue",
     "Destination": "kind shown url host port path key name field form_success has_no_type access public_url",

@@ -1,6 +1,6 @@
 """convolve: a mask of numbers over each pixel. Its Struct; ``worker/steps/convolve.py`` carries it out."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,6 +19,9 @@ class Convolve(KeepsSize, frozen=True, tag="convolve"):
 
     If the numbers add up to 1, as ``normalize`` makes them, transparency is mixed too, and transparent pixels lend no
     colour. Any other mask leaves it alone, and a transparent pixel counts as the one in the middle.
+
+    With `channels` `luma` the mask works on the brightness alone (0.299 red, 0.587 green, 0.114 blue): each colour
+    becomes as much brighter or darker as it does. Transparency is left alone.
     """
 
     mask: Annotated[
@@ -35,6 +38,10 @@ class Convolve(KeepsSize, frozen=True, tag="convolve"):
     offset: Annotated[
         float, msgspec.Meta(ge=-255, le=255, description="added to each colour, on the scale of 0 to 255")
     ] = 0.0
+
+    channels: Annotated[
+        Literal["all", "luma"], msgspec.Meta(description="`luma`: the mask changes the brightness, and no hue")
+    ] = "all"
 
     def faults(self) -> tuple[Fault, ...]:
         width = len(self.mask[0])

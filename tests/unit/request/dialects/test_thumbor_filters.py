@@ -149,7 +149,8 @@ def test_corners_of_a_picture_with_transparency_stay_transparent() -> None:
 def test_sharpen_is_the_mask_of_its_wavelets() -> None:
     (convolve,) = made("filters:sharpen(2,0,true)").operations
     assert isinstance(convolve, Convolve)
-    assert not convolve.normalize
+    assert (convolve.normalize, convolve.channels) == (False, "luma")
+    assert cast(Convolve, made("filters:sharpen(2,0,false)").operations[0]).channels == "all"
     # Details of the second level are amplified too, those of the third hardly.
     assert len(convolve.mask) == 15
     assert sum(map(sum, convolve.mask)) == pytest.approx(1)

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 from math import exp
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from imgserve.request.dialects.thumbor.arguments import (
     BOOLEAN,
@@ -78,7 +78,7 @@ class Soft(Filter, frozen=True):
 
 
 class Sharp(Filter, frozen=True):
-    """By wavelets; in all channels, also where thumbor takes the luminance alone."""
+    """By wavelets."""
 
     word: ClassVar[str] = "sharpen"
 
@@ -88,7 +88,8 @@ class Sharp(Filter, frozen=True):
 
     def applied(self, stage: Stage) -> Stage:
         mask = _wavelet(min(max(self.amount, -_MOST_AMOUNT), _MOST_AMOUNT), self.radius)
-        return stage.then(Convolve(mask, normalize=False)) if len(mask) > 1 else stage
+        channels: Literal["all", "luma"] = "luma" if self.luminance_only else "all"
+        return stage.then(Convolve(mask, normalize=False, channels=channels)) if len(mask) > 1 else stage
 
 
 class Saturation(Filter, frozen=True):

@@ -61,9 +61,7 @@ SUPPORT: tuple[Row, ...] = (
         "filters:round_corner(20|30,255,255,255)",
     ),
     Row("saturation", "supported", example="filters:saturation(1.5)"),
-    Row(
-        "sharpen", "differs", "all channels, also where the luminance alone is asked for", "filters:sharpen(2,1.0,true)"
-    ),
+    Row("sharpen", "supported", example="filters:sharpen(2,1.0,true)"),
     Row("stretch", "supported", example="300x300/filters:stretch()"),
     Row("strip_exif", "supported", "EXIF is never kept", "filters:strip_exif()"),
     Row("strip_icc", "differs", "pictures are always converted to sRGB", "filters:strip_icc()"),
