@@ -73,6 +73,10 @@ KINDS = {
         "fit-in/200x200/filters:fill(red,1)/clear.png", "fit-in/200x200/filters:fill(red)/clear.png",
         "fit-in/200x200/filters:fill(auto)/a.png",
     )),
+    "blurred space": Kind(3.0, 6.0, (
+        "fit-in/400x200/filters:fill(blur)/a.png", "fit-in/200x200/filters:fill(blur)/tall.png",
+        "fit-in/900x600/filters:fill(blur)/a.png", "fit-in/400x200/filters:fill(blur)/clear.png",
+    )),
     # thumbor does not soften the edge of a corner as much.
     "corners": Kind(1.6, 42.0, (
         "200x200/filters:round_corner(30,255,255,0)/a.png", "200x200/filters:round_corner(30%7C50,0,0,0,true)/a.png",
@@ -92,9 +96,9 @@ KINDS = {
         "200x200/filters:quality(30)/a.jpg", "200x200/filters:format(webp):quality(60)/a.png",
     )),
 }  # fmt: skip
-# What docs say differs: grain by chance, our blur and corners, hidden colours, palettes, repeats.
+# What docs say differs: grain by chance, our corners, hidden colours, palettes, repeats.
 DIFFERENT = (
-    "200x200/filters:noise(40,3)/a.png", "fit-in/200x200/filters:fill(blur)/a.png",
+    "200x200/filters:noise(40,3)/a.png",
     "200x200/filters:round_corner(30,255,255,0)/clear.png",
     "300x200/filters:format(jpeg)/clear.png", "200x200/palette.png",
     "300x300/filters:watermark(mark.png,repeat,repeat,30)/a.png",

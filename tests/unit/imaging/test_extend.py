@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter, ImageOps
 from imgserve.request.encode import Format
 from imgserve.request.operations.extend import Extend, Mode
 from imgserve.request.operations.flip import Flip
-from tests.support import pictures, rasters
+from tests.support import colours, pictures, rasters
 from tests.unit.imaging.conftest import carried_out, frames, picture, pixels
 
 NOISE = np.random.default_rng(7).integers(0, 256, (21, 34, 4), dtype=np.uint8)
@@ -94,6 +94,17 @@ def test_a_blurred_picture_behind_a_sharp_one() -> None:
     assert np.abs(np.diff(rough[:70], axis=0)).max() < 12, "soft"
 
 
+def test_a_stretched_picture_behind_a_sharp_one() -> None:
+    source = pictures.scene(120, 60)
+    result = picture(pictures.encoded(source, "png"), Extend(width=200, height=300, mode="stretch"))
+    assert pictures.distance(result.crop((40, 120, 160, 180)), source) == 0
+    soft = Image.fromarray(colours.gaussian_to(np.asarray(source).astype(float), 50, 50).round().astype(np.uint8))
+    expected = np.asarray(soft.resize((200, 300), Image.Resampling.BICUBIC)).astype(int)
+    ring = np.ones((300, 200), bool)
+    ring[120:180, 40:160] = False
+    assert np.abs(np.asarray(result) - expected)[ring].max() <= 4
+
+
 def test_a_blur_of_hidden_colours_leaves_no_fringe() -> None:
     source = np.zeros((40, 40, 4), np.uint8)
     source[:, :20] = (200, 100, 50, 255)
@@ -121,6 +132,7 @@ def test_sixteen_bits_keep_their_tones_until_the_end() -> None:
 
 @pytest.mark.parametrize("operation", [
     MARGINS, Extend(left=20, mode="mirror"), Extend(width=90, height=90, mode="blur"),
+    Extend(width=90, height=90, mode="stretch"),
     Extend(top=9, background="#ff0000"),
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["gif", "webp"])

@@ -11,7 +11,7 @@ from imgserve.request.geometry import Compass, Length, Part, Shape, SideLength, 
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.operation import Named
 
-Mode = Literal["color", "copy", "repeat", "mirror", "blur"]
+Mode = Literal["color", "copy", "repeat", "mirror", "blur", "stretch"]
 Background = Annotated[str, color.meta("mean")]
 _MARGINS, _BOX = ("top", "right", "bottom", "left"), ("width", "height")
 
@@ -20,7 +20,8 @@ class Extend(Named, frozen=True, tag="extend"):
     """Add space on each side; or up to ``width`` x ``height``, the picture at a ``gravity`` or at ``left`` and ``top``.
 
     ``mode``: the ``background`` colour (or ``mean``, the picture's own), copies of the edge, the picture again, its
-    mirror images, or a blurred picture. A side that is larger than the box, or missing, stays.
+    mirror images, or a blurred picture: one that covers the box (`blur`), or the whole one, stretched over the box and
+    blurred by 50 pixels before (`stretch`). A side that is larger than the box, or missing, stays.
     """
 
     top: Annotated[Length | None, msgspec.Meta(description="space above")] = None

@@ -98,7 +98,7 @@ def test_filters_follow_the_order_of_the_url() -> None:
         # A side that was not asked for is the picture's.
         (
             "fit-in/900x0/filters:fill(blur)",
-            (Extend(top=0, right=50, bottom=0, left=50, mode="blur"),),
+            (Extend(top=0, right=50, bottom=0, left=50, mode="stretch"),),
             (900, 600),
         ),
         ("fit-in/400x400/filters:fill(nocolor)", (to(400, 300),), (400, 300)),

@@ -24,8 +24,13 @@ _NOTHING = 5  # sigmas from the middle: a Gaussian adds less than a level there,
 
 
 def applied(canvas: Canvas, operation: Blur, _size: Size) -> Canvas:
+    return canvas.of_each_frame(partial(blurred, operation=operation))
+
+
+def blurred(image: pyvips.Image, operation: Blur) -> pyvips.Image:
+    """One frame in the samples of a canvas."""
     change = _to_radius if operation.radius is not None else _gaussian
-    return canvas.of_each_frame(partial(mixed, change=partial(change, operation=operation)))
+    return mixed(image, partial(change, operation=operation))
 
 
 def _gaussian(image: pyvips.Image, operation: Blur) -> pyvips.Image:
@@ -54,16 +59,16 @@ def _weights(sigma: float, end: float) -> list[float]:
 
 
 def _on_blocks(
-    image: pyvips.Image, side: int, reach: int, blurred: Callable[[pyvips.Image], pyvips.Image]
+    image: pyvips.Image, side: int, reach: int, soften: Callable[[pyvips.Image], pyvips.Image]
 ) -> pyvips.Image:
-    """``blurred`` on a picture of a pixel for each block. ``reach``: how far it looks, in pixels of the picture."""
+    """``soften`` on a picture of a pixel for each block. ``reach``: how far it looks, in pixels of the picture."""
     # The edge's pixels go on as far as the Gaussian reaches; on the smaller picture they would be whole blocks.
     around = math.ceil(reach / side) * side
     width, height = (math.ceil(length / side) * side + 2 * around for length in (image.width, image.height))
     # Floats, since the mean of whole numbers would be one.
     small = image.embed(around, around, width, height, extend="copy").cast("float").shrink(side, side)
     middle = (side - 1) / 2  # of a block; libvips' resize would move the picture
-    return blurred(small).affine(
+    return soften(small).affine(
         [side, 0, 0, side],
         interpolate=pyvips.Interpolate.new("bicubic"),
         odx=middle,

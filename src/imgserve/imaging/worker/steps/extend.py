@@ -7,13 +7,16 @@ import pyvips
 from imgserve.imaging.worker import cover, scale
 from imgserve.imaging.worker.canvas import Canvas, mixed
 from imgserve.imaging.worker.colour import inks
-from imgserve.imaging.worker.steps import space
+from imgserve.imaging.worker.steps import blur, space
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import Size
+from imgserve.request.operations.blur import Blur
 from imgserve.request.operations.extend import Extend
 
 # A blurred picture is made at this size and enlarged: its cost then does not grow with the picture.
 _BLURRED_SIDE, _SIGMA = 64, 3
+# As thumbor's fill(blur) has it.
+_STRETCHED = Blur(sigma=50, radius=50)
 
 
 def applied(canvas: Canvas, operation: Extend, _size: Size) -> Canvas:
@@ -23,6 +26,8 @@ def applied(canvas: Canvas, operation: Extend, _size: Size) -> Canvas:
         return canvas
     if operation.mode == "blur":
         return canvas.of_each_frame(partial(_before_its_blur, part=part))
+    if operation.mode == "stretch":
+        return canvas.of_each_frame(partial(_before_its_own, part=part))
     if operation.mode == "color" and operation.background != "mean":
         return space.placed(canvas, left, top, size, inks.rgba(operation.background))
     fill = "background" if operation.mode == "color" else operation.mode
@@ -47,3 +52,8 @@ def _before_its_blur(image: pyvips.Image, part: Part) -> pyvips.Image:
     small = Size(max(1, round(size.width_px * factor)), max(1, round(size.height_px * factor)))
     blurred = mixed(cover.covering(image, small), lambda pixels: pixels.gaussblur(_SIGMA))
     return scale.resized(blurred, size, "cubic").insert(image, part.left, part.top)
+
+
+def _before_its_own(image: pyvips.Image, part: Part) -> pyvips.Image:
+    image = image.copy_memory()
+    return scale.resized(blur.blurred(image, _STRETCHED), part.size).insert(image, part.left, part.top)

@@ -66,7 +66,7 @@ class Fill(Filter, frozen=True):
     def _space(self) -> Extend | None:
         """None: thumbor cannot read the colour either."""
         if self.color == "blur":
-            return Extend(mode="blur")
+            return Extend(mode="stretch")
         background = "mean" if self.color == "auto" else colornames.read(self.color)
         return None if background is None else Extend(background=background)
 
