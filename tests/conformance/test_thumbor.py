@@ -79,7 +79,8 @@ KINDS = {
     )),
     # thumbor does not soften the edge of a corner as much.
     "corners": Kind(1.6, 42.0, (
-        "200x200/filters:round_corner(30,255,255,0)/a.png", "200x200/filters:round_corner(30%7C50,0,0,0,true)/a.png",
+        "200x200/filters:round_corner(30,255,255,0)/a.png", "200x200/filters:round_corner(30,255,255,0)/clear.png",
+        "200x200/filters:round_corner(30%7C50,0,0,0,true)/a.png",
     )),
     "watermark": Kind(1.0, 2.5, (
         "300x300/filters:watermark(mark.png,10,20,0)/a.png", "300x300/filters:watermark(solid.png,-10,-20,40)/a.png",
@@ -96,10 +97,9 @@ KINDS = {
         "200x200/filters:quality(30)/a.jpg", "200x200/filters:format(webp):quality(60)/a.png",
     )),
 }  # fmt: skip
-# What docs say differs: grain by chance, our corners, hidden colours, palettes, repeats.
+# What docs say differs: grain by chance, hidden colours, palettes, repeats.
 DIFFERENT = (
     "200x200/filters:noise(40,3)/a.png",
-    "200x200/filters:round_corner(30,255,255,0)/clear.png",
     "300x200/filters:format(jpeg)/clear.png", "200x200/palette.png",
     "300x300/filters:watermark(mark.png,repeat,repeat,30)/a.png",
 )  # fmt: skip

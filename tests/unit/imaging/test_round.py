@@ -75,6 +75,19 @@ def test_a_circle_is_in_the_middle(size: tuple[int, int]) -> None:
     assert np.abs(alpha - expected).max() <= 3.5
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
+def test_corners_of_a_colour(mode: str) -> None:
+    scene = pictures.scene(90, 60, "RGBA").convert(mode)
+    color = (250, 128, 10)
+    result = carried_out(scene, Round(radius=14, background="#fa800a"))
+    assert result.mode == ("RGBA" if "A" in mode else "RGB")
+    inside = covered(90, 60, 14, 14)[..., None] / 255
+    before = np.asarray(scene.convert("RGBA")).astype(float)
+    after = np.asarray(result.convert("RGBA")).astype(float)
+    assert np.abs(after[..., :3] - (before[..., :3] * inside + np.array(color) * (1 - inside))).max() <= 4
+    assert np.array_equal(after[..., 3], before[..., 3])
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_alpha_is_multiplied(mode: str) -> None:
     scene = pictures.scene(90, 60, "RGBA").convert(mode)

@@ -91,7 +91,7 @@ FIELDS = {
     "Region": "left top width height",
     "Resize": "operation width height fit gravity focal if_small kernel dpr background linear_light",
     "Rotate": "operation angle background",
-    "Round": "operation radius rx ry corners circle",
+    "Round": "operation radius rx ry corners circle background",
     "Saturate": "operation factor",
     "Sharpen": "operation sigma flat jagged",
     "Size": "width_px height_px",

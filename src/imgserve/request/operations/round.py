@@ -1,10 +1,11 @@
-"""round: transparent corners. Its Struct and the radii; ``worker/steps/round.py`` carries it out."""
+"""round: round corners. Its Struct and the radii; ``worker/steps/round.py`` carries it out."""
 
 from typing import Annotated, Literal
 
 import msgspec
 
 from imgserve.errors import FieldRef
+from imgserve.request.color import OpaqueColor
 from imgserve.request.faults import Fault
 from imgserve.request.geometry import Length, pixels
 from imgserve.request.imageinfo import Size
@@ -17,7 +18,7 @@ _RADIUS, _RX, _RY, _CIRCLE = (FieldRef((name,)) for name in ("radius", "rx", "ry
 
 
 class Round(KeepsSize, frozen=True, tag="round"):
-    """Round the corners: what lies outside of them becomes transparent.
+    """Round the corners: what lies outside of them becomes transparent, or is painted with the ``background``.
 
     ``radius`` is in pixels or per cent of the shorter side; ``rx`` and ``ry`` make elliptic corners, in pixels or per
     cent of width and height. ``circle`` keeps the largest circle in the middle instead.
@@ -31,6 +32,10 @@ class Round(KeepsSize, frozen=True, tag="round"):
         msgspec.Meta(description=f"the corners that are rounded: a list of {', '.join(f'`{one}`' for one in CORNERS)}"),
     ] = "all"
     circle: Annotated[bool, msgspec.Meta(description="`true`: the largest circle in the middle")] = False
+    background: Annotated[
+        OpaqueColor | None,
+        msgspec.Meta(description="a colour that is painted over what lies outside; transparency stays as it is"),
+    ] = None
 
     def faults(self) -> tuple[Fault, ...]:
         is_elliptic = self.rx is not None or self.ry is not None

@@ -21,7 +21,7 @@ from imgserve.request.operations.rotate import Rotate
 from imgserve.request.operations.round import Round
 from imgserve.request.operations.saturate import Saturate
 from imgserve.request.recipe import Operation
-from tests.unit.request.dialects.thumbor_samples import cut, made, planned, to
+from tests.unit.request.dialects.thumbor_samples import JPEG, cut, made, planned, to
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ from tests.unit.request.dialects.thumbor_samples import cut, made, planned, to
         ("proportion(0.5)", (to(400, 300),)),
         ("proportion(1.5)", ()),
         ("proportion(0.001)", ()),
-        ("round_corner(20,1,2,255)", (Round(rx=20, ry=20), Flatten("#0102ff"))),
+        ("round_corner(20,1,2,255)", (Round(rx=20, ry=20, background="#0102ff"),)),
         ("round_corner(9999|10,1,2,3,true)", (Round(rx=400, ry=10),)),
         ("round_corner(0,1,2,3)", ()),
         ("background_color(red)", ()),
@@ -140,10 +140,12 @@ def test_colours_behind_a_picture_with_transparency(options: str, last: Operatio
     assert made(options, has_alpha=True).operations[-1] == last
 
 
-def test_corners_of_a_picture_with_transparency_stay_transparent() -> None:
-    assert made("filters:round_corner(20,1,2,255)", has_alpha=True).operations == (Round(rx=20, ry=20),)
-    info = ImageInfo("png", 800, 600, has_alpha=True)
-    assert planned("filters:round_corner(20,1,2,255):format(jpeg)", info).recipe.encode.background == "#0102ff"
+def test_round_corners_without_transparency_have_the_colour() -> None:
+    corners = (Round(rx=20, ry=20, background="#0102ff"),)
+    assert made("filters:round_corner(20,1,2,255)", has_alpha=True).operations == corners
+    options = "filters:round_corner(20,1,2,255,true):format(jpeg)"
+    assert planned(options, JPEG).recipe.encode.background == "#0102ff"
+    assert planned(options, ImageInfo("png", 8, 6, has_alpha=True)).recipe.encode.background == "#000000"
 
 
 def test_sharpen_is_the_mask_of_its_wavelets() -> None:

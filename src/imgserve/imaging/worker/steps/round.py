@@ -1,11 +1,13 @@
-"""round: the alpha of each frame times the coverage of a shape with round corners. Called by ``pipeline.py``.
+"""round: a shape with round corners, beyond which each frame is transparent, or painted. Called by ``pipeline.py``.
 
 The coverage of each pixel at an edge is exact: librsvg draws an arc as a few straight lines, which look uneven.
 """
 
 import pyvips
 
-from imgserve.imaging.worker.canvas import Canvas
+from imgserve.imaging.worker.canvas import Canvas, as_samples
+from imgserve.imaging.worker.colour import inks
+from imgserve.imaging.worker.colour.convert import Rgba
 from imgserve.imaging.worker.steps import ellipse
 from imgserve.request.geometry import corner
 from imgserve.request.imageinfo import Size
@@ -16,6 +18,8 @@ _ALL = 255
 
 def applied(canvas: Canvas, operation: Round, _size: Size) -> Canvas:
     mask = _mask(operation, canvas.size)
+    if operation.background is not None:
+        return _painted(canvas, mask, inks.rgba(operation.background))
 
     def cut(frame: pyvips.Image) -> pyvips.Image:
         if frame.hasalpha():
@@ -25,6 +29,20 @@ def applied(canvas: Canvas, operation: Round, _size: Size) -> Canvas:
         return colours.bandjoin(alpha.rint().cast(frame.format))
 
     return canvas.of_each_frame(cut)
+
+
+def _painted(canvas: Canvas, mask: pyvips.Image, ink: Rgba) -> Canvas:
+    """With the ink outside of the mask. The alpha is left alone."""
+
+    def painted(frame: pyvips.Image) -> pyvips.Image:
+        frame = frame.copy_memory()  # it is read twice
+        bands = frame.bands - frame.hasalpha()
+        color = inks.samples(ink, frame)[:bands]
+        colours = frame.extract_band(0, n=bands)
+        changed = as_samples((colours - color) * (mask / _ALL) + color, frame)
+        return changed.bandjoin(frame[bands]) if frame.hasalpha() else changed
+
+    return canvas._replace(image=inks.with_room_for(canvas.image, ink)).of_each_frame(painted)
 
 
 def _mask(operation: Round, size: Size) -> pyvips.Image:

@@ -95,12 +95,12 @@ class RoundCorner(Filter, frozen=True):
         down = min(self.radii.down, stage.size.height_px // 2)
         if not across or not down:
             return stage
-        rounded = stage.then(Round(rx=across, ry=down), has_alpha=True)
-        if self.is_transparent:
-            return rounded
         color = f"#{self.red:02x}{self.green:02x}{self.blue:02x}"
-        # thumbor draws the corners alone. Of a picture that may be transparent elsewhere they have to stay so too.
-        return replace(rounded, matte=color) if stage.has_alpha else _on(color, rounded)
+        if not self.is_transparent:
+            return stage.then(Round(rx=across, ry=down, background=color))
+        rounded = stage.then(Round(rx=across, ry=down), has_alpha=True)
+        # Without an alpha channel the colour shows, which thumbor gives the corners too.
+        return rounded if stage.has_alpha else replace(rounded, matte=color)
 
 
 class Turn(Filter, frozen=True):

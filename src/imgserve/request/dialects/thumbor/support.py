@@ -57,7 +57,7 @@ SUPPORT: tuple[Row, ...] = (
     Row(
         "round_corner",
         "differs",
-        "the corners of a picture with an alpha channel become transparent",
+        "edges are softer",
         "filters:round_corner(20|30,255,255,255)",
     ),
     Row("saturation", "supported", example="filters:saturation(1.5)"),
