@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.getting import Gets, gets
-from tests.support.pictures import svg
+from tests.support.pictures import distance, encoded, scene, svg
 
 MOUNTS = "".join(
     f"""
@@ -45,3 +45,13 @@ def test_an_inch_has_the_pixels_of_the_original(site: Gets, path: str, size: tup
     left, width, height = 0, size[0], size[1]
     top = (height - width // 2) // 2
     assert picture == (left, top, width // 2, height - top)
+
+
+def test_thumbor_shows_what_it_can_read(site: Gets) -> None:
+    whole = encoded(scene(320, 240), "jpeg")
+    site.put("cut.jpg", whole[: len(whole) * 7 // 8])
+    answer = site.get("/thumbor/unsafe/32x24/filters:format(png)/cut.jpg")
+    assert answer.size == (32, 24)
+    top = (0, 0, 32, 12)
+    assert distance(answer.picture.convert("RGB").crop(top), scene(320, 240).resize((32, 24)).crop(top)) < 8
+    assert [site.get(path).status for path in ("/imgproxy/_/plain/cut.jpg", "/iiif/3/cut.jpg/info.json")] == [422, 200]

@@ -87,7 +87,7 @@ def test_a_format_that_the_client_accepts(options: str, info: ImageInfo, expecte
     ],
 )
 def test_frames(options: str, info: ImageInfo, frames: str) -> None:
-    assert planned(options, info).recipe.load == LoadOptions(orient=False, frames=frames)  # type: ignore[arg-type]
+    assert planned(options, info).recipe.load == LoadOptions(strict=False, orient=False, frames=frames)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (800, 600)), (4, (800, 600)), (5, (600, 800)), (8, (600, 800))])
@@ -101,7 +101,7 @@ def test_orientation_is_off_unless_the_settings_turn_it_on() -> None:
     stored_standing = ImageInfo("jpeg", 800, 600, orientation=6)
     assert planned("x300", stored_standing).recipe.operations == (to(225, 300),)
     upright = planned("x300", stored_standing, Config(respect_orientation=True)).recipe
-    assert (upright.operations, upright.load) == ((to(400, 300),), LoadOptions())
+    assert (upright.operations, upright.load) == ((to(400, 300),), LoadOptions(strict=False))
 
 
 # As CairoSVG 2.9 draws one of 100.5 x 50.4 px for thumbor.
@@ -125,7 +125,7 @@ def test_orientation_is_off_unless_the_settings_turn_it_on() -> None:
 def test_an_svg_is_drawn_at_the_size_of_the_url(options: str, operations: tuple[Operation, ...]) -> None:
     recipe = planned(options, ImageInfo("svg", 100.5, 50.4)).recipe
     assert recipe.operations == operations
-    assert (recipe.encode, recipe.load) == (Encode("png"), LoadOptions(dpi=150.0, orient=False))
+    assert (recipe.encode, recipe.load) == (Encode("png"), LoadOptions(strict=False, dpi=150.0, orient=False))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Thumbor:
     """``default_scheme``: that of a source, or of a watermark, without one, where the mount has no base URL."""
 
     name = "thumbor"
-    load = LoadOptions(dpi=plan.SVG_DPI)
+    load = LoadOptions(strict=False, dpi=plan.SVG_DPI)
     default_scheme: ClassVar[str] = "http"
 
     def __init__(self, config: Config, *, allow_unsigned: bool = False) -> None:

@@ -152,9 +152,10 @@ def drawn(operations: tuple[Operation, ...], size: Size, *, is_contained: bool =
 
 
 def _load(asked: Parameters, info: ImageInfo, config: Config) -> LoadOptions:
-    """thumbor knows animations of GIF alone."""
+    """thumbor shows what it can read of a damaged file. It knows animations of GIF alone."""
     is_still = info.frames > 1 and (asked.is_cover or info.format != "gif")
     return LoadOptions(
+        strict=False,
         dpi=SVG_DPI if info.is_svg else DEFAULT_LOAD.dpi,
         orient=config.respect_orientation,
         frames="first" if is_still else "auto",

@@ -24,12 +24,22 @@ SUPPORT: tuple[Row, ...] = (
         "300x100/smart",
     ),
     Row("autojpg", "differs", "looks for an alpha channel, not for transparent pixels", "filters:autojpg()"),
-    Row("background_color", "differs", "`auto` is ignored", "filters:background_color(blue)"),
+    Row(
+        "background_color",
+        "differs",
+        "`auto` is ignored, and a colour's own transparency",
+        "filters:background_color(blue)",
+    ),
     Row("blur", "differs", "transparent pixels lend no colour to their neighbours", "filters:blur(4,2)"),
     Row("brightness", "supported", example="filters:brightness(20)"),
     Row("colorize", "supported", example="filters:colorize(20,50,80,ff8800)"),
     Row("contrast", "supported", example="filters:contrast(40)"),
-    Row("convolution", "differs", "a matrix of at most 31 x 31", "filters:convolution(1;2;1;2;4;2;1;2;1,3,true)"),
+    Row(
+        "convolution",
+        "differs",
+        "a matrix of at most 31 x 31; one whose sum is not 1 leaves the transparency alone",
+        "filters:convolution(1;2;1;2;4;2;1;2;1,3,true)",
+    ),
     Row("cover", "supported", example="filters:cover()"),
     Row("curve", "supported", example="filters:curve([(0,0),(255,255)],[(0,50),(255,255)],[(0,0)],[])"),
     Row("equalize", "supported", example="filters:equalize()"),
@@ -37,7 +47,7 @@ SUPPORT: tuple[Row, ...] = (
     Row(
         "fill",
         "differs",
-        "with `true` only a colour is put beneath a transparent picture",
+        "`auto` is the mean of what can be seen; with `true` only a colour is put beneath a transparent picture",
         "fit-in/300x300/filters:fill(red)",
     ),
     Row("focal", "supported", example="100x300/filters:focal(10x10:60x60)"),
@@ -72,6 +82,17 @@ SUPPORT: tuple[Row, ...] = (
         "one that fits once is not repeated, one that fits a hundred times is repeated as often; alpha takes a share "
         "of a mark's own opacity, where thumbor subtracts; a missing one is answered with 404",
         "filters:watermark(example.com/w.png,repeat,-10,50,20)",
+    ),
+    Row("damaged sources", "supported", "what can be read is shown"),
+    Row(
+        "GIF sources",
+        "differs",
+        "all filters work on them; of thumbor's those that change pixels, and `format`, do not",
+    ),
+    Row(
+        "transparent sources",
+        "differs",
+        "as JPEG they are laid on black, where thumbor shows the hidden colours",
     ),
     Row(
         "SVG sources",
