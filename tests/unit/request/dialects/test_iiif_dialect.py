@@ -200,7 +200,7 @@ class Coded(ImgserveError):
         (Coded("source_not_found", 422), 404), (Coded("source_lost", 422), 404),
         (Coded("source_unavailable", 422), 502),
         (Coded("source_unreadable", 422), 422), (Coded("picture_too_large", 422), 422), (SourceTooSmall("x"), 422),
-        (NothingLeft("x"), 400), (Coded("worker_died", 502), 500), (Coded("render_timeout", 422), 500),
+        (NothingLeft("x"), 400), (Coded("worker_died", 502), 500), (Coded("render_timeout", 422), 503),
         (Coded("no_worker", 503), 503), (Coded("on_demand_full", 429), 429), (Coded("internal", 500), 500),
         (Coded("never heard of", 422), 500),
     ],

@@ -165,7 +165,7 @@ class Busy(ImgserveError):
         (PictureTooLarge("x"), Refusal(400)),
         (SourceNotFound("x"), Refusal(404)),
         (SourceUnavailable("x"), Refusal(404)),
-        (RenderTimeout("x"), Refusal(500)),
+        (RenderTimeout("x"), Refusal(503)),
         (ImgserveError("x"), Refusal(500)),
         (Busy("x"), Refusal(503, headers=((b"retry-after", b"2"),))),
     ],

@@ -21,7 +21,7 @@ PREFLIGHT: tuple[Header, ...] = (
 )
 """Of the answer to OPTIONS of any path."""
 
-_BAD_REQUEST, _NOT_FOUND, _UNPROCESSABLE, _BAD_GATEWAY, _LATE, _INTERNAL = 400, 404, 422, 502, 504, 500
+_BAD_REQUEST, _NOT_FOUND, _UNPROCESSABLE, _BAD_GATEWAY, _LATE, _INTERNAL, _SLOW = 400, 404, 422, 502, 504, 500, 503
 # The section on statuses has no word about a source that is there and cannot be shown: these are HTTP's own.
 _STATUS = {
     "source_refused": _NOT_FOUND,
@@ -36,6 +36,7 @@ _STATUS = {
     "svg_invalid": _UNPROCESSABLE,
     "picture_too_large": _UNPROCESSABLE,
     "render_failed": _UNPROCESSABLE,
+    "render_timeout": _SLOW,
     "source_unavailable": _BAD_GATEWAY,
 }
 _BUSY = (429, 503)

@@ -9,7 +9,7 @@ from math import ceil
 from imgserve.errors import ImgserveError
 from imgserve.request.dialects.dialect import Header, Refusal, UrlRefused
 
-_BAD_REQUEST, _NOT_FOUND, _INTERNAL, _LATE = 400, 404, 500, 504
+_BAD_REQUEST, _NOT_FOUND, _INTERNAL, _LATE, _SLOW = 400, 404, 500, 504, 503
 _STATUS = {
     "request_invalid": _BAD_REQUEST,
     "source_refused": _BAD_REQUEST,
@@ -26,6 +26,7 @@ _STATUS = {
     "source_not_found": _NOT_FOUND,
     "source_too_large": _NOT_FOUND,
     "source_unavailable": _NOT_FOUND,
+    "render_timeout": _SLOW,
 }
 _BUSY = (429, 503)
 
