@@ -10,6 +10,7 @@ from imgserve.request.dialects.imgproxy.config import Config
 from imgserve.request.dialects.imgproxy.dialect import Imgproxy
 from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.dialects.imgproxy.refused import FormatUnsupported, ImgproxyRefused, PictureRefused
+from imgserve.request.encode import faults_of
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.imageref import ImageRef
@@ -290,7 +291,23 @@ class TestFormats:
         assert DIALECT.plan(parameters("mb:1"), JPEG).recipe.encode.max_bytes == 100
         assert DIALECT.plan(parameters("f:webp/webpo:lossless/mb:500"), JPEG).recipe.encode.lossless
         assert DIALECT.plan(parameters("pngo:1:1:16"), PNG).recipe.encode.colors == 16
-        assert DIALECT.plan(parameters("jpgo:1"), JPEG).recipe.encode.progressive
+        near = DIALECT.plan(parameters("f:webp/webpo:near_lossless/q:60/mb:500"), JPEG).recipe.encode
+        assert (near.near_lossless, near.lossless, near.max_bytes) == (60, False, None)
+
+    @pytest.mark.parametrize(
+        ("options", "progressive", "chroma"),
+        [
+            ("jpgo:1", True, "auto"), ("jpgo:0:1", False, "444"), ("pngo:1", False, "auto"),
+            ("f:png/pngo:1", True, "auto"), ("f:png/jpgo:1:1", False, "auto"), ("f:gif/jpgo:1/pngo:1", False, "auto"),
+        ],
+    )  # fmt: skip
+    def test_options_of_one_format(self, options: str, progressive: bool, chroma: str) -> None:
+        encode = DIALECT.plan(parameters(options), JPEG).recipe.encode
+        assert (encode.progressive, encode.chroma) == (progressive, chroma)
+        assert faults_of(encode) == []
+
+    def test_a_still_has_one_frame_whatever_their_limit(self) -> None:
+        assert [parameters(one).max_frames for one in ("da:1/maf:9", "maf:9/da:1", "da:1/da:0/maf:9")] == [1, 1, 9]
 
 
 class TestAnimations:

@@ -36,6 +36,7 @@ def canonical(
         preferred=picture.preferred if is_open else (),
         watermark=_watermark(picture.watermark),
         pixelate=picture.pixelate if picture.pixelate > 1 else 0,
+        max_frames=1 if options.is_still else picture.max_frames,
     )
     picture = _without_idle(picture)
     return msgspec.structs.replace(picture, qualities=_qualities(picture, options, qualities))

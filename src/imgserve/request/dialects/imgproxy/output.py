@@ -58,16 +58,20 @@ def frames(picture: Parameters, info: ImageInfo, output_format: Format) -> int:
 def encode(picture: Parameters, output_format: Format) -> Encode:
     """With the defaults for all that the format lacks."""
     metadata = ("copyright" if picture.keep_copyright else "none") if picture.strip_metadata else "all"
-    is_lossless = picture.lossless and output_format == "webp"
+    quality = picture.quality_of(output_format)
+    compression = picture.webp if output_format == "webp" else "lossy"
+    has_most = picture.max_bytes and compression == "lossy"
     settings = Encode(
         format=output_format,
-        quality=picture.quality_of(output_format),
-        lossless=is_lossless,
-        progressive=picture.progressive,
+        quality=quality,
+        lossless=compression == "lossless",
+        near_lossless=quality if compression == "near_lossless" else None,
+        progressive=picture.interlaced if output_format == "png" else picture.progressive and output_format == "jpeg",
+        chroma="444" if picture.has_full_chroma and output_format == "jpeg" else "auto",
         colors=picture.colors if picture.colors and output_format == "png" else None,
         metadata=metadata,  # type: ignore[arg-type]
         profile="srgb" if picture.strip_color_profile else "source",
-        max_bytes=max(picture.max_bytes, _LEAST_MAX_BYTES) if picture.max_bytes and not is_lossless else None,
+        max_bytes=max(picture.max_bytes, _LEAST_MAX_BYTES) if has_most else None,
     )
     return of_format(settings, output_format)
 

@@ -14,6 +14,7 @@ ResizingType = Literal["fit", "fill", "fill-down", "force", "auto"]
 Position = Literal["ce", "no", "so", "ea", "we", "noea", "nowe", "soea", "sowe", "sm", "fp", "re"]
 
 # All formats that the grammar knows.
+WebpCompression = Literal["lossy", "near_lossless", "lossless"]
 FormatWord = Literal["jpeg", "png", "webp", "gif", "avif", "tiff", "ico", "bmp", "heic", "jxl", "svg"]
 
 
@@ -106,8 +107,10 @@ class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
     qualities: tuple[tuple[Format, int], ...] = ()
     max_bytes: int = 0
     progressive: bool = False
+    has_full_chroma: bool = False
+    interlaced: bool = False
     colors: int = 0
-    lossless: bool = False
+    webp: WebpCompression = "lossy"
     page: int = 0
     skip_processing: tuple[FormatWord, ...] = ()
     rasterize_svg: bool = False

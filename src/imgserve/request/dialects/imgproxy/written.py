@@ -54,8 +54,9 @@ def _frames(picture: Parameters) -> str:
     return "da:1" if picture.max_frames == 1 else f"maf:{picture.max_frames}"
 
 
-def _colors(picture: Parameters) -> str:
-    return f"pngo::1:{picture.colors}" if picture.colors else "pngo::0"
+def _png(picture: Parameters) -> str:
+    colors = f"1:{picture.colors}" if picture.colors else "0"
+    return f"pngo:{picture.interlaced:d}:{colors}"
 
 
 def _megapixels(pixels: int) -> str:
@@ -100,9 +101,9 @@ _WRITERS: dict[tuple[str, ...], Callable[[Parameters], str]] = {
     ("strip_color_profile",): lambda one: f"scp:{one.strip_color_profile:d}",
     ("format",): lambda one: f"f:{one.format}",
     ("max_bytes",): lambda one: f"mb:{one.max_bytes}",
-    ("progressive",): lambda one: f"jpgo:{one.progressive:d}",
-    ("colors",): _colors,
-    ("lossless",): lambda one: f"webpo:{'lossless' if one.lossless else 'lossy'}",
+    ("progressive", "has_full_chroma"): lambda one: f"jpgo:{one.progressive:d}:{one.has_full_chroma:d}",
+    ("interlaced", "colors"): _png,
+    ("webp",): lambda one: f"webpo:{one.webp}",
     ("page",): lambda one: f"pg:{one.page}",
     ("max_source_bytes",): lambda one: f"msfs:{one.max_source_bytes}",
     ("max_source_pixels",): lambda one: f"msr:{_megapixels(one.max_source_pixels)}",

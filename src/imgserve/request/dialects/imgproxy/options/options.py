@@ -17,13 +17,14 @@ Arguments = tuple[str, ...]
 class Options(msgspec.Struct, frozen=True):
     """``picture`` is not canonical yet. ``quality`` 0: by format, ``format_quality`` before the settings'.
 
-    ``now_s``: the time of the request. ``expires_at_s`` 0: never.
+    ``is_still``: one frame, whatever their limit is. ``now_s``: the time of the request. ``expires_at_s`` 0: never.
     """
 
     picture: Parameters = Parameters()
     quality: int = 0
     format_quality: tuple[tuple[FormatWord, int], ...] = ()
     is_raw: bool = False
+    is_still: bool = False
     filename: str = ""
     is_attachment: bool = False
     expires_at_s: int = 0

@@ -1,5 +1,7 @@
 """The options of format, metadata, answer and limits. For ``table``."""
 
+from typing import get_args
+
 import msgspec
 
 from imgserve.request.dialects.imgproxy.arguments import MOST, base64_text, boolean, integer, number, shown
@@ -12,7 +14,7 @@ from imgserve.request.dialects.imgproxy.options.options import (
     set_in,
     sets,
 )
-from imgserve.request.dialects.imgproxy.parameters import FormatWord
+from imgserve.request.dialects.imgproxy.parameters import FormatWord, WebpCompression
 from imgserve.request.dialects.imgproxy.refused import InvalidUrl
 from imgserve.request.recipe import MAX_PAGE
 from imgserve.request.values import is_text
@@ -54,16 +56,19 @@ def skip_processing(options: Options, arguments: Arguments) -> Options:
 
 
 def jpeg_options(options: Options, arguments: Arguments) -> Options:
-    """Progressive. The others are accepted, and change nothing that can be seen."""
+    """Progressive, no subsampling. The others are accepted, and change nothing that can be seen."""
     check_count(arguments, 6)
-    return set_in(options, progressive=boolean(arguments[0])) if arguments[0] else options
+    for field, text in zip(("progressive", "has_full_chroma"), arguments, strict=False):
+        if text:
+            options = set_in(options, **{field: boolean(text)})
+    return options
 
 
 def png_options(options: Options, arguments: Arguments) -> Options:
     """Interlaced, quantize, colours."""
     check_count(arguments, 3)
     if arguments[0]:
-        options = set_in(options, progressive=boolean(arguments[0]))
+        options = set_in(options, interlaced=boolean(arguments[0]))
     if given(arguments, 1):
         colors = integer(arguments[2], least=2, most=_MOST_COLORS) if given(arguments, 2) else _MOST_COLORS
         options = set_in(options, colors=colors if boolean(arguments[1]) else 0)
@@ -73,14 +78,14 @@ def png_options(options: Options, arguments: Arguments) -> Options:
 def webp_options(options: Options, arguments: Arguments) -> Options:
     """Compression. The others are accepted, and change little."""
     check_count(arguments, 3)
-    if arguments[0] not in ("", "lossy", "near_lossless", "lossless"):
+    if arguments[0] not in ("", *get_args(WebpCompression)):
         raise InvalidUrl(f"expected lossy, near_lossless or lossless, got {shown(arguments[0])}")
-    return set_in(options, lossless=arguments[0] == "lossless") if arguments[0] else options
+    return set_in(options, webp=arguments[0]) if arguments[0] else options
 
 
 def disable_animation(options: Options, arguments: Arguments) -> Options:
     check_count(arguments, 1)
-    return set_in(options, max_frames=1) if boolean(arguments[0]) else options
+    return msgspec.structs.replace(options, is_still=boolean(arguments[0]))
 
 
 def raw(options: Options, arguments: Arguments) -> Options:
