@@ -16,6 +16,7 @@ from imgserve.request.dialects.thumbor.geometry import box_of
 from imgserve.request.dialects.thumbor.imagor_dialect import Imagor as ImagorDialect
 from imgserve.request.dialects.thumbor.parameters import Parameters
 from imgserve.request.dialects.thumbor.refused import BadUrl, FormatUnknown, NotSigned, SizeTooLarge, UrlExpired
+from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import Size
 from imgserve.setting import Secret
@@ -97,6 +98,8 @@ def test_raw_where_the_settings_allow_it() -> None:
 
 
 def test_expired() -> None:
+    with pytest.raises(UrlExpired):
+        imagor().parse("/unsafe/filters:expire(1)/a.jpg", Negotiable(), 5.0)
     path = "/unsafe/filters:expire(5000)/a.jpg"
     assert imagor().parse(path, Negotiable(), 5.0).answer.expires_at_s == 5
     with pytest.raises(UrlExpired) as caught:
@@ -151,6 +154,8 @@ class Busy(ImgserveError):
         (SourceUnreadable("x"), 406),
         (PictureTooLarge("x"), 422),
         (SourceTooLarge("x"), 422),
+        (RequestInvalid(Fault("result_too_large")), 422),
+        (RequestInvalid(Fault("source_refused")), 400),
         (SourceNotFound("x"), 404),
         (RenderTimeout("x"), 408),
         (ImgserveError("x"), 500),

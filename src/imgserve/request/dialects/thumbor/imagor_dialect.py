@@ -25,6 +25,7 @@ from imgserve.request.dialects.thumbor.parameters import Parameters
 from imgserve.request.dialects.thumbor.refused import BadUrl, NotSigned, UrlExpired
 from imgserve.request.dialects.thumbor.signature import is_signature, signature
 from imgserve.request.encode import Format
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.formats import ANIMATED
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
@@ -118,6 +119,8 @@ class Imagor:
             status = error.status
         elif error.status in _OVERLOADED:
             status = _BUSY
+        elif isinstance(error, RequestInvalid) and any(fault.code == "result_too_large" for fault in error.faults):
+            status = _TOO_LARGE
         else:
             status = _STATUS.get(error.code, _INTERNAL)
         body = msgspec.json.encode({"message": error.title, "status": status})

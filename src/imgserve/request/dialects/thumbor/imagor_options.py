@@ -90,7 +90,8 @@ class ExpireOption(Option, frozen=True):
 
     def changed(self, request: Request) -> Request:
         """0: never."""
-        return replace(request, answer=replace(request.answer, expires_at_s=self.at_ms // 1000 or None))
+        at_s = max(1, self.at_ms // 1000) if self.at_ms else None
+        return replace(request, answer=replace(request.answer, expires_at_s=at_s))
 
 
 class RawOption(Option, frozen=True):
