@@ -84,7 +84,7 @@ KINDS = {
     )),
     "watermark": Kind(1.0, 2.5, (
         "300x300/filters:watermark(mark.png,10,20,0)/a.png", "300x300/filters:watermark(solid.png,-10,-20,40)/a.png",
-        "300x300/filters:watermark(mark.png,center,33p,0)/a.png",
+        "300x300/filters:watermark(mark.png,center,33p,0)/a.png", "300x300/filters:watermark(mark.png,5,5,60)/a.png",
         "300x300/filters:watermark(mark.png,0,0,0,50)/a.png",
         "300x300/filters:watermark(solid.png,-300,-20,0,none,30)/clear.png",
     )),

@@ -65,6 +65,17 @@ def test_blending_is_the_w3c_s(blend: str, below: str, above: str, opacity: floa
     assert off(result, blended(pixels(base), pixels(logo), blend, opacity)) <= 1
 
 
+@pytest.mark.parametrize("above", ["L", "LA", "RGB", "RGBA"])
+def test_fading_takes_from_the_opacity(above: str) -> None:
+    base, logo = noise(40, 30, "RGB"), noise(40, 30, above, seed=4)
+    result = carried_out(base, Composite(LOGO, fade=0.4, opacity=0.5), further=[logo])
+    source = pixels(logo)
+    source[..., 3] = np.clip(source[..., 3] - 0.4 * source[..., 3].max(), 0, None)
+    expected = blended(pixels(base), source, "over", 0.5)
+    assert off(result, expected) <= 1
+    assert off(result, blended(pixels(base), pixels(logo), "over", 0.5)) > 1
+
+
 @pytest.mark.parametrize(("below", "above", "mode"), [
     ("L", "L", "L"), ("L", "LA", "L"), ("LA", "LA", "LA"), ("L", "RGB", "RGB"), ("L", "RGBA", "RGB"),
     ("LA", "RGBA", "RGBA"), ("RGB", "LA", "RGB"), ("RGBA", "L", "RGBA"),

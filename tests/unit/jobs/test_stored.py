@@ -55,7 +55,7 @@ FIELDS = {
     "Blur": "operation sigma radius",
     "Composite":
         "operation image gravity left right top bottom width height scale opacity blend tile spacing_x spacing_y angle"
-        " offset_x offset_y",
+        " offset_x offset_y fade",
     "Contrast": "operation factor",
     "Convolve": "operation mask normalize offset channels",
     "Crop": "operation left top width height gravity focal aspect",

@@ -77,6 +77,10 @@ class Composite(KeepsSize, frozen=True, tag="composite"):
     offset_x: Annotated[Offset | None, msgspec.Meta(description="moves it to the right; negative: to the left")] = None
     offset_y: Annotated[Offset | None, msgspec.Meta(description="moves it down; negative: up")] = None
 
+    fade: Annotated[
+        float, msgspec.Meta(ge=0, le=1, description="taken from the opacity of each of its pixels, where 1 is opaque")
+    ] = 0.0
+
     def faults(self) -> tuple[Fault, ...]:
         pairs = [("gravity", edge) for edge in _EDGES] + [("left", "right"), ("top", "bottom")]
         pairs += [("scale", "width"), ("scale", "height")]

@@ -187,7 +187,7 @@ def test_colour_behind_a_picture_that_a_filter_has_made_transparent() -> None:
         ),
         ("b.png,repeat,-5,0", Composite(ImageRef("b.png"), left=0, bottom=5, tile="x", spacing_x="even")),
         ("b.png,center,repeat,0", Composite(ImageRef("b.png"), top=0, tile="y", spacing_y="even")),
-        ("b.png,0,0,50", Composite(ImageRef("b.png"), left=0, top=0, opacity=1 - 127 / 255)),
+        ("b.png,0,0,50", Composite(ImageRef("b.png"), left=0, top=0, fade=127 / 255)),
         ("b.png,0,0,0,25", Composite(ImageRef("b.png"), left=0, top=0, width=200)),
         ("b.png,0,0,0,none,25", Composite(ImageRef("b.png"), left=0, top=0, height=150)),
         ("b.png,0,0,0,-5,0", Composite(ImageRef("b.png"), left=0, top=0)),

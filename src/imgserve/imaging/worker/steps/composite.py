@@ -22,7 +22,7 @@ _MANY = 16  # that many pieces are as large as a frame, half of the most operati
 def applied(canvas: Canvas, operation: Composite, image: pyvips.Image) -> Canvas:
     """``image`` is the further picture at its final size, in memory."""
     on = canvas.size
-    image = _faded(_turned(_as_deep(image, canvas.image), operation.angle), operation.opacity)
+    image = _faded(_turned(_as_deep(image, canvas.image), operation.angle), operation.opacity, operation.fade)
     across, down = operation.runs(Size(image.width, image.height), on)
     across, down = _seen(across, image.width), _seen(down, image.height)
     image, left, top = _tiled(image, across, down), across.start, down.start
@@ -84,8 +84,13 @@ def _as_deep(image: pyvips.Image, canvas: pyvips.Image) -> pyvips.Image:
     return convert.to_16_bits(image) if canvas.format == "ushort" else convert.to_8_bits(image)
 
 
-def _faded(image: pyvips.Image, opacity: float) -> pyvips.Image:
+def _faded(image: pyvips.Image, opacity: float, fade: float) -> pyvips.Image:
     """Without alpha where it is opaque, so that nothing has to be mixed."""
+    if fade:
+        image = _with_alpha(image).copy_memory()
+        *colours, alpha = image.bandsplit()
+        alpha = alpha - fade * inks.most(image)
+        image = as_samples(colours[0].bandjoin([*colours[1:], (alpha > 0).ifthenelse(alpha, 0)]), image)
     if opacity < 1:
         return _with_alpha(image) * ([1] * (_with_alpha(image).bands - 1) + [opacity])
     if image.hasalpha() and image[image.bands - 1].min() == inks.most(image):

@@ -79,8 +79,8 @@ SUPPORT: tuple[Row, ...] = (
     Row(
         "watermark",
         "differs",
-        "one that fits once is not repeated, one that fits a hundred times is repeated as often; alpha takes a share "
-        "of a mark's own opacity, where thumbor subtracts; a missing one is answered with 404",
+        "one that fits once is not repeated, one that fits a hundred times is repeated as often; "
+        "a missing one is answered with 404",
         "filters:watermark(example.com/w.png,repeat,-10,50,20)",
     ),
     Row("damaged sources", "supported", "what can be read is shown"),

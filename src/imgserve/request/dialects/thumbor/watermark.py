@@ -71,8 +71,7 @@ class Watermark(Filter, frozen=True):
     height_ratio: Annotated[int, RATIO] = 0
 
     def applied(self, stage: Stage) -> Stage:
-        opacity = 1 - (255 * self.alpha // 100) / 255
-        if opacity <= 0:
+        if self.alpha >= _MOST_ALPHA:
             return stage
         return stage.then(
             Composite(
@@ -83,7 +82,7 @@ class Watermark(Filter, frozen=True):
                 bottom=_distance(self.y, stage.size.height_px, is_from_end=True),
                 width=_box(self.width_ratio, stage.size.width_px),
                 height=_box(self.height_ratio, stage.size.height_px),
-                opacity=opacity,
+                fade=(255 * self.alpha // 100) / 255,
                 tile=tile(is_across=self.x.is_repeated, is_down=self.y.is_repeated),
                 spacing_x=EVEN if self.x.is_repeated else None,
                 spacing_y=EVEN if self.y.is_repeated else None,
