@@ -55,3 +55,50 @@ def test_thumbor_shows_what_it_can_read(site: Gets) -> None:
     top = (0, 0, 32, 12)
     assert distance(answer.picture.convert("RGB").crop(top), scene(320, 240).resize((32, 24)).crop(top)) < 8
     assert [site.get(path).status for path in ("/imgproxy/_/plain/cut.jpg", "/iiif/3/cut.jpg/info.json")] == [422, 200]
+
+
+# What is no picture, and the status of imgproxy, thumbor and IIIF for it.
+REFUSED: dict[str, tuple[bytes, int, int, int]] = {
+    "empty.jpg": (b"", 422, 400, 422),
+    "words.png": (b"no picture" * 9, 422, 400, 422),
+    "header.jpg": (encoded(scene(64, 48), "jpeg")[:20], 422, 400, 422),
+    "broken.svg": (b"<svg><", 422, 400, 422),
+    "nothing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 422, 400, 422),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_picture(site: Gets, name: str) -> None:
+    data, *expected = REFUSED[name]
+    site.put(name, data)
+    paths = (
+        f"/imgproxy/_/w:9/plain/{name}@png",
+        f"/thumbor/unsafe/9x9/{name}",
+        f"/iiif/3/{name}/full/^9,/0/default.png",
+    )
+    answers = [site.get(path) for path in paths]
+    assert [answer.status for answer in answers] == expected
+    assert {answer["cache-control"] for answer in answers} == {"no-store"}
+
+
+@pytest.mark.parametrize(
+    ("path", "size"),
+    [
+        ("/imgproxy/_/rs:fill:7:5/rot:90/dpr:2/pd:1:2/plain/thin.png", (11, 5)),
+        ("/imgproxy/_/c:0.00001:0.5/ex:1/w:9/h:9/plain/thin.png", (9, 9)),
+        ("/imgproxy/_/rs:force:1:1/exar:1/plain/thin.png", (1, 1)),
+        ("/imgproxy/_/wm:1/wmu:dGhpbi5wbmc/w:1/plain/thin.png", (1, 167)),
+        ("/thumbor/unsafe/fit-in/0x7/filters:rotate(90)/thin.png", (7, 1)),
+        ("/thumbor/unsafe/full-fit-in/-9x9/filters:fill(blur):round_corner(99,1,2,3,1)/thin.png", (9, 1500)),
+        ("/thumbor/unsafe/2x499:9x9999/filters:sharpen(9,3,true)/thin.png", (1, 1)),
+        ("/iiif/3/thin.png/pct:99,0,99,99/max/!90/bitonal.gif", None),
+        ("/iiif/3/thin.png/0,499,9,9/^max/22.5/gray.webp", None),
+        ("/iiif/2/thin.png/square/,1/359.9/default.jpg", (1, 1)),
+    ],
+)
+def test_odd_urls_of_a_thin_picture(site: Gets, path: str, size: tuple[int, int] | None) -> None:
+    """``size`` None: the URL is refused."""
+    site.put("thin.png", encoded(scene(3, 500), "png"))
+    answer = site.get(path)
+    assert answer.status == (400 if size is None else 200)
+    assert size is None or answer.size == size
