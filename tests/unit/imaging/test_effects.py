@@ -206,6 +206,12 @@ def brighter(pixels: Pixels, mask: Sequence[Sequence[float]]) -> Floats:
     return changed if alpha is None else np.concatenate([changed, alpha], axis=-1)
 
 
+def mirrored_cells(values: Floats, side: int) -> Floats:
+    height, width = values.shape[:2]
+    wide = np.pad(values, ((0, -height % side), (0, -width % side), (0, 0)), mode="symmetric")
+    return colours.cells(wide, side)[:height, :width]
+
+
 SOFT = ((1, 2, 0, 0, 3), (0, 0, 1, 0, 0), (4, 0, 0, 2, 0))
 CRISP = ((0, -0.5, 0), (-0.5, 2.8, -0.2), (0, -0.6, 0))
 EDGES = ((-1, -2, -1), (0, 0, 0), (1, 2, 1))
@@ -289,6 +295,9 @@ CASES = {
     "normalize": Case(Normalize(lower=5, upper=80), lambda p: normalized(p, 5, 80), 0.1, 1),
     "normalize all": Case(Normalize(lower=0, upper=100), lambda p: normalized(p, 0, 100), 0.1, 1),
     "pixelate": Case(Pixelate(size=5), of_premultiplied(lambda v: colours.cells(v, 5)), 0, 0.001),
+    "pixelate with mirrors": Case(
+        Pixelate(size=9, mirror=True), of_premultiplied(lambda v: mirrored_cells(v, 9)), 0, 0.01
+    ),
     "pixelate to one": Case(Pixelate(size=512), of_premultiplied(lambda v: colours.cells(v, 512)), 0, 0.001),
     "saturate": Case(Saturate(factor=1.7), of_three(lambda v: saturated(v, 1.7)), 0.001, 0.001),
     "no saturation": Case(Saturate(factor=0), of_three(lambda v: saturated(v, 0)), 0.001, 0.001),

@@ -83,7 +83,7 @@ FIELDS = {
     "Normalize": "operation lower upper",
     "OutputRequest": "recipe destination placeholder on_failure name if_exists",
     "OutputWarning": "code detail",
-    "Pixelate": "operation size",
+    "Pixelate": "operation size mirror",
     "Placeholder": "style color text",
     "Rasterize": "operation width height fit scale",
     "Recipe": "operations output load",

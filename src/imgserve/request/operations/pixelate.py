@@ -15,3 +15,6 @@ class Pixelate(KeepsSize, frozen=True, tag="pixelate"):
     """
 
     size: Annotated[int, msgspec.Meta(ge=2, le=512, description="side of a square, in pixels")]
+    mirror: Annotated[
+        bool, msgspec.Meta(description="squares that an edge cuts count the picture's mirror image beyond it too")
+    ] = False

@@ -89,7 +89,7 @@ def filtered(picture: Parameters, numbers: Sizes) -> Steps:
         steps.append(Sharpen(min(picture.sharpen, _MOST_SHARPEN), flat=0.0, jagged=3.0))
     size = min(picture.pixelate, max(numbers.result), _MOST_PIXELATE)
     if size > 1:
-        steps.append(Pixelate(size))
+        steps.append(Pixelate(size, mirror=True))
     return tuple(steps)
 
 

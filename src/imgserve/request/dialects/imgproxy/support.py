@@ -38,7 +38,7 @@ SUPPORT: tuple[Row, ...] = (
     ),
     Row("blur, bl", "differs", "a sigma of 250 at most", "bl:3"),
     Row("sharpen, sh", "differs", "a sigma of 10 at most", "sh:0.7"),
-    Row("pixelate, pix", "differs", "squares of 512 pixels at most; those at an edge show their own pixels", "pix:8"),
+    Row("pixelate, pix", "differs", "squares of 512 pixels at most", "pix:8"),
     Row(
         "watermark, wm",
         "differs",
