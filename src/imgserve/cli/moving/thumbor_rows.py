@@ -30,7 +30,7 @@ WITHOUT: dict[str, str] = {
     "AUTO_JPG": _FORMAT,
     "AUTO_HEIF": _FORMAT,
     "AUTO_PNG": _FORMAT,
-    "SVG_DPI": _BY_SERVER,
+    "SVG_DPI": "SVGs are drawn at 150 dots per inch, as thumbor does without this setting",
     "MAX_AGE_TEMP_IMAGE": "nothing: a smart crop does not fail",
     "IGNORE_SMART_ERRORS": "nothing: a smart crop does not fail",
     "ENABLE_ETAGS": "nothing: every picture has an ETag",
