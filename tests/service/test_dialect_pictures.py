@@ -47,6 +47,15 @@ def test_an_inch_has_the_pixels_of_the_original(site: Gets, path: str, size: tup
     assert picture == (left, top, width // 2, height - top)
 
 
+def test_thumbor_trims_a_drawing_at_the_size_of_the_url(site: Gets) -> None:
+    ground = '<rect width="40" height="20" fill="#fff"/>'
+    site.put("framed.svg", svg(f'{ground}<rect x="10" y="5" width="20" height="5" fill="#f00"/>'))
+    whole, left_half = (site.get(f"/thumbor/unsafe/{one}/framed.svg").picture for one in ("trim", "trim/0x0:40x40/80x"))
+    assert (whole.size, whole.convert("RGB").getcolors()) == ((20, 5), [(100, (255, 0, 0))])
+    # Twice as large when it is trimmed; the crop counts from the corner before that.
+    assert (left_half.size, left_half.convert("RGB").getcolors()) == ((80, 40), [(3_200, (255, 0, 0))])
+
+
 def test_thumbor_shows_what_it_can_read(site: Gets) -> None:
     whole = encoded(scene(320, 240), "jpeg")
     site.put("cut.jpg", whole[: len(whole) * 7 // 8])

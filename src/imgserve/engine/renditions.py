@@ -155,7 +155,7 @@ class Renditions:
     async def _kept(self, mount: Mount, original: Original, info: ImageInfo, planned: Planned, batch: int = 0) -> Part:
         assert planned.trim is not None
         assert planned.recipe.encode.format is not None, "a plan names the format"
-        recipe = msgspec.structs.replace(planned.recipe, operations=(planned.trim,))
+        recipe = msgspec.structs.replace(planned.recipe, operations=(*planned.recipe.operations, planned.trim))
         output, principal = planned.recipe.encode.format, mount.principal.id
         info = loaded(info, recipe.load)
         with stage("render", is_outer=True), of_source():

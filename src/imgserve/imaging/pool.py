@@ -25,12 +25,12 @@ from imgserve.imaging.replies import checked_info, error_of, expect, part_of, ta
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.staff import RENDER, Staff, Staffing, Work
 from imgserve.request.encode import Format
-from imgserve.request.geometry import Part, Shape
+from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
 from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions, Recipe
-from imgserve.request.rendering import Rendering
+from imgserve.request.rendering import Rendering, steps_of
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
@@ -181,7 +181,8 @@ class Pool:
         work: Work = "request",
         batch: int = 0,
     ) -> Part:
-        """What the recipe's only operation, a trim, keeps of a source with this header, for a result of this format.
+        """What the recipe's trim keeps of a source with this header, for a result of this format. An SVG may be drawn
+        before it, and nothing else be done.
 
         A rendering of the same ``batch`` uses the decoded pixels again. Raises as ``render``.
         """
@@ -192,7 +193,7 @@ class Pool:
             async with self._staff.worker(RENDER, principal, work, batch=batch) as child:
                 child.batch = batch
                 box = expect(TrimBox, await self._ask(child, request, descriptors, timeout_s))
-                return part_of(Shape(info.width_px, info.height_px, info.format).size, box)
+                return part_of(steps_of(recipe.operations, info)[-1].before.size, box)
 
     def new_batch(self) -> int:
         """For renderings of one source: they go to one worker in turn, and those that decode it at the same scale share

@@ -110,7 +110,7 @@ def trimmed(
     watched: Watch = unwatched,
     cache: PixelCache = UNCACHED,
 ) -> Part:
-    """What the recipe's only operation, a trim, keeps of the source. Raises as ``render`` does."""
+    """What the recipe's trim keeps of the source, or of an SVG as it is drawn first. Raises as ``render`` does."""
     picture = _recognised(data, recipe, limits, cache)
     info = probe.measure(picture, limits, watched)
     frames = formats.frames_kept(info, output_format)

@@ -62,9 +62,10 @@ class Asked(msgspec.Struct, Generic[P], frozen=True):
 class Planned(msgspec.Struct, frozen=True):
     """The recipe of a source whose header is known.
 
-    ``trim``: the picture is trimmed first, and ``recipe`` has no operations yet: ``Dialect.trimmed`` plans them once a
-    worker has found what the trim keeps. ``is_source``: the answer is the source's own bytes. ``quality_if_too_large``:
-    that of a file that is sent though it is larger than ``max_bytes``; None: the usual one.
+    ``trim``: the picture is trimmed first, and ``recipe`` has no operations yet, but one that draws an SVG.
+    ``Dialect.trimmed`` plans all of them once a worker has found what the trim keeps. ``is_source``: the answer is the
+    source's own bytes. ``quality_if_too_large``: that of a file that is sent though it is larger than ``max_bytes``;
+    None: the usual one.
     """
 
     recipe: Recipe

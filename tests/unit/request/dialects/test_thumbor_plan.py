@@ -119,7 +119,7 @@ def test_orientation_is_off_unless_the_settings_turn_it_on() -> None:
         ("10x0:60x50/200x100", (Rasterize(200, 100), cut(10, 0, 50, 50), cut(0, 12, 50, 25), to(200, 100))),
         ("adaptive-full-fit-in/200x300", (Rasterize(200, 300),)),
         ("filters:background_color(red)", (Rasterize(100, 50, fit="fill"), Flatten("#ff0000"))),
-        ("trim/x", (Rasterize(100, 50, fit="fill"),)),
+        ("trim/50x100/filters:brightness(9)", (Rasterize(50, 100),)),  # the others follow behind the trim
     ],
 )
 def test_an_svg_is_drawn_at_the_size_of_the_url(options: str, operations: tuple[Operation, ...]) -> None:

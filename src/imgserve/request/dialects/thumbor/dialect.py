@@ -58,13 +58,14 @@ class Thumbor:
 
     def trimmed(self, parameters: Parameters, info: ImageInfo, kept: Part) -> Planned:
         """Raises BadUrl."""
-        planned, trimmed = self.plan(parameters, info), self._trimmed(info, (kept.left, kept.top))
+        planned, trimmed = self.plan(parameters, info), self._trimmed(parameters, info, kept)
         made = plan.operations(parameters, kept.size, self._config, has_alpha=info.may_be_transparent, trimmed=trimmed)
-        return Planned(replace(planned.recipe, operations=(box_of(kept), *made.operations)))
+        operations = (*planned.recipe.operations, box_of(kept), *made.operations)
+        return Planned(replace(planned.recipe, operations=operations))
 
     def described(self, asked: Request, info: ImageInfo, called: Called, kept: Part | None = None) -> Described:
         """Raises BadUrl."""
-        trimmed = None if kept is None else self._trimmed(info, (kept.left, kept.top))
+        trimmed = None if kept is None else self._trimmed(asked.parameters, info, kept)
         size = None if kept is None else kept.size
         return Described(meta.described(asked, info, self._config, size, trimmed), "application/json")
 
@@ -89,8 +90,8 @@ class Thumbor:
             return f"/{UNSAFE}/{text}"
         return f"/{signature(self._config.keys[0].text, text, self._config)}/{text}"
 
-    def _trimmed(self, info: ImageInfo, corner: tuple[int, int]) -> Trimmed:
-        return Trimmed(plan.size_of(info, is_upright=self._config.respect_orientation), *corner)
+    def _trimmed(self, parameters: Parameters, info: ImageInfo, kept: Part) -> Trimmed:
+        return Trimmed(plan.start_of(parameters, info, self._config), kept.left, kept.top)
 
     def _check(self, word: str, text: str) -> bool:
         """Whether the URL is signed. Raises BadUrl: it is not, and has to be, or another key has signed it."""

@@ -41,7 +41,7 @@ def planned(asked: Parameters, info: ImageInfo, config: Config) -> Planned:
     is_animated = has_frames(asked, info) and written in ANIMATED
     made = operations(asked, size, has_alpha=info.may_be_transparent, is_animated=is_animated)
     recipe = Recipe((), _encode(asked, written, config), _load(imagor, info))
-    if asked.trim is not None and not info.is_svg and not is_animated:
+    if asked.trim is not None and not is_animated:
         return Planned(recipe, trim(float(asked.trim.tolerance), asked.trim.corner))
     return Planned(replace(recipe, operations=plan.drawn(made.operations, size) if info.is_svg else made.operations))
 

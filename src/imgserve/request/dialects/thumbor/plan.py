@@ -53,11 +53,12 @@ def plan(asked: Parameters, info: ImageInfo, config: Config) -> Planned:
     # A trim that would leave a size which nothing can have is only known later; the size here is of the whole.
     made = operations(asked, size, config, has_alpha=info.may_be_transparent)
     recipe = Recipe((), _encode(asked, info, config, made), _load(asked, info, config))
-    if asked.trim is not None and not info.is_svg:
-        return Planned(recipe, _trim(asked.trim))
+    is_contained = all(_number(side) for side in (asked.width, asked.height))
+    if asked.trim is not None:
+        first = drawn((), size, is_contained=is_contained) if info.is_svg else ()
+        return Planned(replace(recipe, operations=first), _trim(asked.trim))
     if not info.is_svg:
         return Planned(replace(recipe, operations=made.operations))
-    is_contained = all(_number(side) for side in (asked.width, asked.height))
     return Planned(replace(recipe, operations=drawn(made.operations, size, is_contained=is_contained)))
 
 

@@ -97,7 +97,7 @@ SUPPORT: tuple[Row, ...] = (
     Row(
         "SVG sources",
         "differs",
-        "drawn at the size of the URL and 150 dots per inch, as CairoSVG does for thumbor; `trim` is ignored",
+        "drawn at the size of the URL and 150 dots per inch, as CairoSVG does for thumbor, whatever its settings",
     ),
 )
 
