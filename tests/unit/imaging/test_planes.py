@@ -142,3 +142,21 @@ def test_chroma_lies_over_its_luma() -> None:
         # The place of the step, in luma pixels of the result.
         place = 2 * float((160 - row).sum() / (160 - 90))
         assert abs(place - 2 * at * 401 / 800) < 0.1, at
+
+
+@pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_upright(orientation: int, mode: str) -> None:
+    scene = pictures.scene(1200, 902).convert(mode)
+    data = pictures.oriented_jpeg(scene, orientation)
+    for size in ((160, 120), (120, 160)):
+        file = smaller(data, size, Part(0, 0, 1200, 902), in_light=False)
+        assert pictures.distance(shown(file), scene.resize(size, Image.Resampling.LANCZOS)) < NEAR
+
+
+def test_a_turned_one_with_odd_sides_is_left_to_another_road() -> None:
+    picture = Picture(pictures.oriented_jpeg(pictures.scene(1200, 902), 6), "jpeg")
+    part, settings = Part(0, 0, 1200, 902), Settings(80)
+    assert jpeg.again(picture, part, Size(160, 120), settings) is not None
+    assert jpeg.again(picture, part, Size(161, 120), settings) is None
+    assert jpeg.again(picture, part, Size(161, 121), settings._replace(chroma="444")) is not None

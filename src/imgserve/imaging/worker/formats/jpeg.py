@@ -32,13 +32,19 @@ def again(
     """The part as a JPEG of exactly ``size``, upright; None if libvips has to make it. ``is_in_light``: by the light
     of its luma instead of its stored values.
     """
-    header = picture.plain_jpeg
-    if header is None or header.orientation != UPRIGHT or min(size.width_px, size.height_px) < _LEAST_IN_PLANES_PX:
+    header, chroma_side = picture.plain_jpeg, turbojpeg.chroma_side(settings)
+    if header is None or min(size.width_px, size.height_px) < _LEAST_IN_PLANES_PX:
         return None
-    shrink = _shrink(picture, header, part, size, _LEFT_IN_LIGHT if is_in_light else _LEFT_TO_RESAMPLE)
+    if header.orientation != UPRIGHT and (size.width_px % chroma_side or size.height_px % chroma_side):
+        return None  # what the last sample of chroma covers beyond the picture would be turned too
+    place = _as_stored(header, part, size)
+    if place is None:
+        return None
+    part, stored = place
+    shrink = _shrink(picture, header, part, stored, _LEFT_IN_LIGHT if is_in_light else _LEFT_TO_RESAMPLE)
     if shrink is None:
         return None
-    part, chroma_side = Part(*(side / shrink for side in part)), turbojpeg.chroma_side(settings)
+    part = Part(*(side / shrink for side in part))
     decoded = picture.cache.decoded(
         ("planes", shrink),
         turbojpeg.Planes,
@@ -46,24 +52,32 @@ def again(
     )
     if decoded is None:
         return None
-    smaller = planes.smaller(decoded, part, size, chroma_side, is_in_light=is_in_light)
-    return turbojpeg.encode_planes(smaller, size.width_px, size.height_px, settings)
+    smaller = planes.smaller(decoded, part, stored, chroma_side, is_in_light=is_in_light)
+    upright = planes.upright(smaller, stored, chroma_side, header.orientation)
+    return turbojpeg.encode_planes(upright, size.width_px, size.height_px, settings)
 
 
 def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
     """The part, upright, exactly ``size``, in memory; None if libvips has to do it."""
     header = picture.plain_jpeg
-    if header is None:
+    place = _as_stored(header, part, size) if header is not None else None
+    if header is None or place is None:
         return None
-    if header.orientation != UPRIGHT:
-        is_turned = header.orientation >= cover.FIRST_TURNED
-        stored = (header.height, header.width) if is_turned else (header.width, header.height)
-        if not _is_in_the_middle(part, *stored):
-            return None
-        if is_turned:
-            part, size = Part(part.top, part.left, part.height, part.width), Size(size.height_px, size.width_px)
-    pixels = _scaled(picture, header, part, size)
+    pixels = _scaled(picture, header, *place)
     return _upright(pixels, header.orientation) if pixels is not None else None
+
+
+def _as_stored(header: Header, part: Part, size: Size) -> tuple[Part, Size] | None:
+    """Before the picture is turned upright; None for a part aside, whose place would be another one."""
+    if header.orientation == UPRIGHT:
+        return part, size
+    is_turned = header.orientation >= cover.FIRST_TURNED
+    upright = (header.height, header.width) if is_turned else (header.width, header.height)
+    if not _is_in_the_middle(part, *upright):
+        return None
+    if not is_turned:
+        return part, size
+    return Part(part.top, part.left, part.height, part.width), Size(size.height_px, size.width_px)
 
 
 def _is_in_the_middle(part: Part, width: int, height: int) -> bool:

@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import pyvips
 
-from imgserve.imaging.worker.cover import Part
+from imgserve.imaging.worker.cover import FIRST_TURNED, Part
 from imgserve.imaging.worker.formats import resizer
+from imgserve.imaging.worker.formats.jpegheader import UPRIGHT
 from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
 from imgserve.request.imageinfo import Size
 
@@ -35,6 +36,30 @@ def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_l
     resized = _resized_by_light if is_in_light else _resized
     coloured = Size(columns // whole, rows // whole)
     return [resized(luma, part, Size(columns, rows)), *(_resized(plane, part, coloured) for plane in chroma)]
+
+
+def upright(planes: list[bytes], size: Size, chroma_side: int, orientation: int) -> list[bytes]:
+    """Turned and mirrored by EXIF's orientation. ``size`` is that of the luma, and a whole number of chroma samples."""
+    if orientation == UPRIGHT:
+        return planes
+    luma, *chroma = planes
+    width = size.width_px
+    return [
+        _turned(luma, width, orientation),
+        *(_turned(plane, width // chroma_side, orientation) for plane in chroma),
+    ]
+
+
+def _turned(plane: bytes, width: int, orientation: int) -> bytes:
+    """Exif 2.3, section 4.6.4: the side of the picture where row 0 is, and the one where column 0 is."""
+    if orientation >= FIRST_TURNED:
+        lines = [plane[column::width] for column in range(width)]
+        is_mirrored, is_reversed = orientation in (6, 7), orientation in (7, 8)
+    else:
+        lines = [plane[at : at + width] for at in range(0, len(plane), width)]
+        is_mirrored, is_reversed = orientation in (2, 3), orientation in (3, 4)
+    lines = [line[::-1] for line in lines] if is_mirrored else lines
+    return b"".join(lines[::-1] if is_reversed else lines)
 
 
 def _padded(plane: Plane, spare: int) -> Plane:
