@@ -131,17 +131,19 @@ def test_light_is_what_is_averaged() -> None:
 
 def test_chroma_lies_over_its_luma() -> None:
     """An edge between two colours of one luma stays where it is, at both ends of a picture with odd sides."""
+    luma = Plane(800, 800, 1, 1, bytes([128]) * 800**2)
     for at in (40, 360):
-        luma = Plane(800, 800, 1, 1, bytes([128]) * 800**2)
         edge = np.full((400, 400), 90, np.uint8)
         edge[:, at:] = 160
-        chroma = Plane(400, 400, 2, 2, edge.tobytes())
-        part, size = Part(0, 0, 800, 800), Size(401, 401)
-        _, blue, _ = planes.smaller(Planes((luma, chroma, chroma)), part, size, 2, is_in_light=False)
-        row = np.frombuffer(blue, np.uint8).reshape(201, 201)[100].astype(float)
-        # The place of the step, in luma pixels of the result.
-        place = 2 * float((160 - row).sum() / (160 - 90))
-        assert abs(place - 2 * at * 401 / 800) < 0.1, at
+        chroma = [Plane(400, 400, 2, 2, values.tobytes()) for values in (edge, edge.T)]
+        _, blue, red = planes.smaller(
+            Planes((luma, *chroma)), Part(0, 0, 800, 800), Size(401, 401), 2, is_in_light=False
+        )
+        for plane, row in ((blue, 0), (red, 1)):
+            line = np.frombuffer(plane, np.uint8).reshape(201, 201).swapaxes(0, row)[100].astype(float)
+            # The place of the step, in luma pixels of the result.
+            place = 2 * float((160 - line).sum() / (160 - 90))
+            assert abs(place - 2 * at * 401 / 800) < 0.1, (at, row)
 
 
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)

@@ -20,7 +20,7 @@ from imgserve.request.imageinfo import Size
 
 _MAX_DECODED_PIXELS = 8_000_000  # for more, libvips' strips need less memory
 _LEFT_TO_RESAMPLE = 2  # libvips' rule: the resampler shrinks at least this much after the decoder
-_LEFT_IN_LIGHT = 1.5  # in linear light no more is needed for the same quality
+_LEFT_IN_LIGHT = 1.5  # in linear light no more is needed for the same quality; and below it light shows little
 _LEAST_IN_PLANES_PX = 16  # where a chroma sample beyond the edge would be seen
 _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
@@ -41,6 +41,7 @@ def again(
     if place is None:
         return None
     part, stored = place
+    is_in_light = is_in_light and _factor(part, stored) >= _LEFT_IN_LIGHT
     shrink = _shrink(picture, header, part, stored, _LEFT_IN_LIGHT if is_in_light else _LEFT_TO_RESAMPLE)
     if shrink is None:
         return None
@@ -105,11 +106,16 @@ def _shrink(picture: Picture, header: Header, part: Part, size: Size, left: floa
     """The scale of the decoder, which leaves at least ``left`` to the resampler. None if libvips has to make it: a
     picture that grows or would take much memory, and one without its end mark.
     """
-    factor = min(part.width / size.width_px, part.height / size.height_px)
+    factor = _factor(part, size)
     if not resizer.is_there() or factor < 1 or not ending.has_end_mark(picture.data, picture.format):
         return None
     shrink = next((step for step in _SHRINKS if factor >= step * left), 1)
     return shrink if header.width * header.height / shrink**2 <= _MAX_DECODED_PIXELS else None
+
+
+def _factor(part: Part, size: Size) -> float:
+    """How many times smaller it becomes, on the side where it is fewer."""
+    return min(part.width / size.width_px, part.height / size.height_px)
 
 
 def _upright(stored: Decoded, orientation: int) -> pyvips.Image:

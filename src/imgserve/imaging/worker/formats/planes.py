@@ -5,7 +5,6 @@ is too dark. A value's square stands for its light here. sRGB's own curve (IEC 6
 SSIMULACRA2, and the same bytes.
 """
 
-import math
 from functools import lru_cache
 
 import pyvips
@@ -24,18 +23,41 @@ def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_l
 
     ``part``: of the luma. Its sides are those of ``size`` or longer, and not longer than the planes are.
     """
-    _, *chroma = planes.planes
-    whole = chroma_side if chroma else 1
-    columns, rows = -(-size.width_px // whole) * whole, -(-size.height_px // whole) * whole
-    if (columns, rows) != (size.width_px, size.height_px):
-        # The last sample of chroma covers as much again beyond the picture.
-        spare = math.ceil(max(part.width / size.width_px, part.height / size.height_px)) + 1
-        planes = Planes(tuple(_padded(plane, spare) for plane in planes.planes))
-        part = part._replace(width=part.width * columns / size.width_px, height=part.height * rows / size.height_px)
     luma, *chroma = planes.planes
-    resized = _resized_by_light if is_in_light else _resized
-    coloured = Size(columns // whole, rows // whole)
-    return [resized(luma, part, Size(columns, rows)), *(_resized(plane, part, coloured) for plane in chroma)]
+    resized = (_resized_by_light if is_in_light else _resized)(luma, part, size)
+    if chroma and chroma_side > 1:
+        resized = _to_even(resized, size)
+    return [resized, *(_chroma(plane, part, size, chroma_side) for plane in chroma)]
+
+
+def _to_even(luma: bytes, size: Size) -> bytes:
+    """With an even number of columns and rows: the last ones once more."""
+    width, height = size.width_px, size.height_px
+    if width % 2:
+        luma = b"".join(luma[at : at + width] + luma[at + width - 1 : at + width] for at in range(0, len(luma), width))
+        width += 1
+    return luma + luma[-width:] if height % 2 else luma
+
+
+def _chroma(plane: Plane, part: Part, size: Size, side: int) -> bytes:
+    """Of an odd side the last sample is that of the last luma sample alone, as when that is repeated."""
+    bands = []
+    for top, height, rows in _cuts(part.top, part.height, size.height_px, side):
+        tiles = [
+            (columns, _resized(plane, Part(left, top, width, height), Size(columns, rows)))
+            for left, width, columns in _cuts(part.left, part.width, size.width_px, side)
+        ]
+        for row in range(rows) if len(tiles) > 1 else ():
+            bands += [tile[row * columns : (row + 1) * columns] for columns, tile in tiles]
+        bands += [tiles[0][1]] if len(tiles) == 1 else []
+    return b"".join(bands)
+
+
+def _cuts(begin: float, length: float, count: int, side: int) -> list[tuple[float, float, int]]:
+    """Where along one side the whole samples are, and the rest: begin, length and number."""
+    of_whole = length * (count - count % side) / count
+    whole = (begin, of_whole, count // side)
+    return [whole, (begin + of_whole, length - of_whole, 1)] if count % side else [whole]
 
 
 def upright(planes: list[bytes], size: Size, chroma_side: int, orientation: int) -> list[bytes]:
@@ -60,14 +82,6 @@ def _turned(plane: bytes, width: int, orientation: int) -> bytes:
         is_mirrored, is_reversed = orientation in (2, 3), orientation in (3, 4)
     lines = [line[::-1] for line in lines] if is_mirrored else lines
     return b"".join(lines[::-1] if is_reversed else lines)
-
-
-def _padded(plane: Plane, spare: int) -> Plane:
-    """With ``spare`` more columns and rows, which repeat its last ones."""
-    width, height, across, down, samples = plane
-    starts = range(0, width * height, width)
-    rows = [samples[at : at + width] + samples[at + width - 1 : at + width] * spare for at in starts]
-    return Plane(width + spare, height + spare, across, down, b"".join(rows + rows[-1:] * spare))
 
 
 def _resized(plane: Plane, part: Part, size: Size) -> bytes:
