@@ -127,7 +127,7 @@ test: .venv/.test .venv/.peers system-packages
 
 # One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
 # from running, but make chaos fails in the end.
-CHAOS := matrix pgmatrix outputs kills pgkills nodes power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover database
+CHAOS := matrix pgmatrix outputs kills pgkills nodes power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover database cache cachekills dialects
 IN_FILES := -k 'not postgres'
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
@@ -142,6 +142,8 @@ chaos-fuzz: TESTS = tests/hostile/test_fuzz.py tests/unit/request/test_propertie
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py
 chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py tests/hostile/test_listed.py
 chaos-takeover: TESTS = tests/hostile/test_takeover.py tests/integration/test_pool_template.py
+chaos-cachekills: TESTS = tests/integration/test_cache_trouble.py
+chaos-dialects: TESTS = $(wildcard tests/unit/request/dialects/test_oracle_*.py)
 chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/chaos/test_principals.py tests/service/test_drain.py tests/service/test_hangs.py $(IN_FILES)
 chaos-pauses: TESTS = tests/chaos/test_pauses.py tests/chaos/test_disk.py tests/service/test_start_refused.py
 $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt

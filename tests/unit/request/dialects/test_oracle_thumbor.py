@@ -18,7 +18,7 @@ from tests.support.oracles.trace import Change, traced
 from tests.support.sizes import sized
 from tests.unit.request.test_properties import steady
 
-EXAMPLES = sized(50, 4_000)
+EXAMPLES = sized(50, 12_500)
 
 ODD = [1, 2, 3, 5, 7, 11, 13, 31, 97, 101, 997, 16_383, 16_384, 16_385, 65_533, 65_534, 65_535]
 SIDE = st.one_of(st.integers(1, 40), st.sampled_from(ODD), st.integers(1, 5000))
