@@ -24,6 +24,8 @@ from tests.support.pictures import encoded
 
 POINTS = [name for name in failpoint.NAMES if name.startswith("cache_")]
 COUNTED = ("memory_hits", "disk_hits", "misses", "stored", "skipped", "evicted", "damaged", "failures")
+# Those that most requests are for.
+BUSY_TARGETS = 4
 # Larger answers are sent from their file.
 _LARGE_BYTES = 1_048_576
 
@@ -60,6 +62,7 @@ class CachedServer:
         self._failpoint = top / "failpoint"
         self.server = self._daemon()
         self.sources = [self._source(number) for number in range(plan.sources)]
+        self.busy = self.sources[0]  # the source that was dealt with last
         self._jobs: dict[Source, tuple[str, int]] = {}
         self.turns = 1
         self.is_up = threading.Event()
@@ -109,7 +112,7 @@ class CachedServer:
     # What an editor does.
 
     def change(self) -> None:
-        source = self._chance.choice(self.sources)
+        self.busy = source = self._chance.choice(self.sources)
         if source in self._jobs:
             return
         others = [content for content in range(self._plan.pictures) if content != source.content]
@@ -121,12 +124,12 @@ class CachedServer:
         self.purge()
 
     def purge(self) -> None:
-        source = self._chance.choice(self.sources)
+        source = self.busy
         match self._chance.choices(["source", "url", "prefix", "all"], [8, 6, 3, 1])[0]:
             case "source":
                 self._purge({"source": source.url}, [source])
             case "url":
-                target = self._chance.choice(TARGETS)
+                target = self._chance.choice(TARGETS[:BUSY_TARGETS])
                 self._purge({"url": path_of(target, source.url)}, [source], target)
             case "prefix":
                 begin = source.url[: self._chance.choice([-1, -4, -6])]
@@ -144,7 +147,7 @@ class CachedServer:
 
     def deliver(self) -> None:
         """Begin a job whose result is a source's next version, and look after those of before."""
-        source = self._chance.choice(self.sources)
+        self.busy = source = self._chance.choice(self.sources)
         if source not in self._jobs:
             content = self._chance.randrange(self._plan.pictures)
             number, kind = source.name.split(".")

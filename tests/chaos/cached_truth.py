@@ -15,13 +15,13 @@ from tests.support.ondemand import render
 WEBP = "image/webp"
 # Of every dialect: pictures made in several ways, the source's own bytes, and descriptions. URL is the source's.
 TARGETS = (
-    "/imgproxy/_/rs:fit:40:0/plain/URL", "/imgproxy/_/rs:fill:48:32/g:no/q:60/plain/URL@webp",
+    "/imgproxy/_/rs:fit:40:0/plain/URL", "/thumbor/unsafe/20x20/URL", "/iiif/3/QUOTED/full/44,/0/default.jpg",
+    "/imgproxy/_/skp:png:jpg/plain/URL", "/imgproxy/_/rs:fill:48:32/g:no/q:60/plain/URL@webp",
     "/imgproxy/_/rs:force:30:30/rot:90/plain/URL@png", "/imgproxy/_/t:10/plain/URL@png",
-    "/imgproxy/_/skp:png:jpg/plain/URL", "/imgproxy/_/raw:1/plain/URL",
-    "/thumbor/unsafe/20x20/URL", "/thumbor/unsafe/fit-in/60x40/smart/URL", "/thumbor/unsafe/trim/30x0/URL",
+    "/imgproxy/_/raw:1/plain/URL", "/thumbor/unsafe/fit-in/60x40/smart/URL", "/thumbor/unsafe/trim/30x0/URL",
     "/thumbor/unsafe/0x33/filters:grayscale():quality(70)/URL", "/thumbor/unsafe/meta/50x50/URL",
-    "/iiif/3/QUOTED/full/44,/0/default.jpg", "/iiif/3/QUOTED/square/!30,30/90/gray.png",
-    "/iiif/3/QUOTED/pct:10,10,50,50/max/0/default.jpg", "/iiif/3/QUOTED/info.json",
+    "/iiif/3/QUOTED/square/!30,30/90/gray.png", "/iiif/3/QUOTED/pct:10,10,50,50/max/0/default.jpg",
+    "/iiif/3/QUOTED/info.json",
 )  # fmt: skip
 MOUNT = 'allow_unsigned = true\nsources = ["file://DIR/", "WEB/"]\n'
 MOUNTS = (

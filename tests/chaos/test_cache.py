@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.cached_server import CachedServer, Plan
+from tests.chaos.cached_server import BUSY_TARGETS, CachedServer, Plan
 from tests.chaos.cached_sources import Asking, Source
 from tests.chaos.cached_truth import TARGETS, WEBP, Shown, Truth, path_of, shown
 from tests.support.daemon import wait_until
@@ -75,13 +75,18 @@ class Reading:
             with Client(self.cached.server.url) as client:
                 turn = self.cached.turns
                 while turn == self.cached.turns and not self.is_over:
-                    # Most requests are for few of the pictures, as they are in life.
-                    source = self.cached.sources[int(len(self.cached.sources) * chance.random() ** 2)]
-                    target = TARGETS[int(len(TARGETS) * chance.random() ** 1.5)]
+                    source, target = self._choice(chance)
                     if not self._ask(client, source, target, chance):
                         time.sleep(0.05)  # it may be gone for a while
                         break
                     time.sleep(PAUSE_S * 2 * chance.random())
+
+    def _choice(self, chance: random.Random) -> tuple[Source, str]:
+        """Many requests are for what is being changed and purged, so that they meet each other and the purge."""
+        if chance.random() < 0.4:
+            return self.cached.busy, chance.choice(TARGETS[:BUSY_TARGETS])
+        sources = self.cached.sources
+        return sources[int(len(sources) * chance.random() ** 2)], TARGETS[int(len(TARGETS) * chance.random() ** 1.5)]
 
     def _ask(self, client: Client, source: Source, target: str, chance: random.Random) -> bool:
         """False: the connection is gone."""
