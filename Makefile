@@ -127,7 +127,7 @@ test: .venv/.test .venv/.peers system-packages
 
 # One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
 # from running, but make chaos fails in the end.
-CHAOS := matrix pgmatrix outputs kills pgkills nodes power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover database cache cachekills dialects
+CHAOS := matrix pgmatrix outputs kills pgkills nodes power workers poison flaky pauses overload silent prune clocks order slow bombs fuzz soak takeover database versions cache cachekills dialects
 IN_FILES := -k 'not postgres'
 CHAOS_TARGETS := $(CHAOS:%=chaos-%)
 $(CHAOS_TARGETS): TESTS = tests/chaos/test_$(@:chaos-%=%).py
