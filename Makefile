@@ -39,7 +39,7 @@ help:
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
-	@echo "make chaos   kills, power cuts, attacks, overload at full size (an hour); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
+	@echo "make chaos   kills, power cuts, attacks, overload at full size (some hours); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
 	@echo "make conformance a thousand generated requests for each call of the API, against its description, and programs of others; kept in docs/conformance/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
@@ -142,6 +142,8 @@ chaos-fuzz: TESTS = tests/hostile/test_fuzz.py tests/unit/request/test_propertie
 chaos-slow: TESTS = tests/hostile/test_slow.py tests/hostile/test_crowded.py tests/hostile/test_framing.py
 chaos-bombs: TESTS = tests/hostile/test_bombs.py tests/hostile/test_probed.py tests/hostile/test_bombed.py tests/hostile/test_listed.py
 chaos-takeover: TESTS = tests/hostile/test_takeover.py tests/integration/test_pool_template.py
+# Three servers at once, each of which has little to do.
+chaos-cache: TESTS = tests/chaos/test_cache.py -n 3
 chaos-cachekills: TESTS = tests/integration/test_cache_trouble.py
 chaos-dialects: TESTS = $(wildcard tests/unit/request/dialects/test_oracle_*.py)
 chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/chaos/test_principals.py tests/service/test_drain.py tests/service/test_hangs.py $(IN_FILES)

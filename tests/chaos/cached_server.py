@@ -16,7 +16,7 @@ from examples.receivers import HttpReceiver
 
 from imgserve import failpoint
 from tests.chaos.cached_sources import ABSENT, NO_PICTURE, Source, painted
-from tests.chaos.cached_truth import MOUNTS, TARGETS, Truth, path_of
+from tests.chaos.cached_truth import BUSY, MOUNTS, TARGETS, Truth, path_of
 from tests.support.caching import lose_index
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.native import Caller
@@ -161,6 +161,8 @@ class CachedServer:
             }
             source.begin(content)
             answer = Caller(self.server).submit(job)
+            while answer.status == BUSY:
+                answer = Caller(self.server).submit(job)
             assert answer.status == 202, answer
             self._jobs[source] = answer.body["id"], content
         self.look_after_jobs()

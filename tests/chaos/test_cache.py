@@ -19,14 +19,14 @@ import pytest
 
 from tests.chaos.cached_server import BUSY_TARGETS, CachedServer, Plan
 from tests.chaos.cached_sources import Asking, Source
-from tests.chaos.cached_truth import TARGETS, WEBP, Shown, Truth, path_of, shown
+from tests.chaos.cached_truth import BUSY, TARGETS, WEBP, Shown, Truth, path_of, shown
 from tests.support.daemon import wait_until
 from tests.support.getting import Client, Reply
 from tests.support.sizes import IS_FULL, Figures, sized
 
 READERS = 4
 # A reading takes so long, and has at least so many answers.
-READS_S = sized(0.0, 1200.0)
+READS_S = sized(0.0, 1800.0)
 LEAST_ANSWERS = sized(400, 10_000)
 ANSWERS_OF_AN_EDIT = sized(8, 20)
 ANSWERS_OF_A_LIFE = sized(70, 800)
@@ -109,6 +109,8 @@ class Reading:
                 return False
             contents = source.seen_by(asking)
         self.statuses[reply.status] += 1
+        if reply.status == BUSY and reply["retry-after"]:  # this machine has other work too
+            return True
         fault = self._fault(source, target, headers, reply, contents, tags)
         if fault:
             self._add(f"{fault}\n{self._told(source, target, headers, reply, asking)}")
@@ -198,6 +200,7 @@ def test_no_answer_is_wrong_or_half(tmp_path: Path, name: str, figures: Figures)
             for reader in readers:
                 reader.result()
             cached.count()
+    assert reading.statuses[BUSY] < reading.statuses[200]
     assert reading.faults == [], "\n".join([seed, *reading.faults])
     assert cached.counted["evicted"] > 0
     if IS_FULL:

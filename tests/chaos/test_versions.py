@@ -4,6 +4,7 @@ What ``docs/howto/scale-out.md`` promises of neighbouring versions, judged by wh
 is taken from the history of git, which not every copy of the sources has, so this is no part of ``make test``.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -14,9 +15,10 @@ import pytest
 
 from tests.chaos.fleet import Fleet
 from tests.chaos.lane import KINDS, Kind
+from tests.service.conftest import opened
 from tests.service.test_cache_calls import colour_of
 from tests.support.daemon import Daemon, wait_until
-from tests.support.earlier import python_of
+from tests.support.earlier import RECIPES, python_of
 from tests.support.hooks import SECRET, Receiver, event_of
 from tests.support.mounted import BLUE, GREEN, RED, fetch, paint, settings
 from tests.support.native import Caller
@@ -41,8 +43,12 @@ class Versions(Fleet):
         secret.write_text(SECRET)
         table = f'[credential.hook]\ntype = "webhook"\nsecret_file = "{secret}"\nfor = ["{self.hook.url}/"]\n'
         self.settings.write_text(self.settings.read_text() + table)
-        self.old, self.new = self.server("old"), self.server("new")
-        self.old.python = str(python)
+        # The seal of the recipes.
+        seal = root / "seal.png"
+        paint(seal, RED)
+        self.settings.write_text(self.settings.read_text() + f'[picture.seal]\npath = "{seal}"\n')
+        self._python = str(python)
+        self.old, self.new = self.node("old", "all", is_old=True), self.node("new", "all", is_old=False)
         self.daemon = self.old
         self.api_nodes, self.runners = [self.old], []
         self.held: list[int] = []
@@ -50,6 +56,12 @@ class Versions(Fleet):
     def __enter__(self) -> Self:
         self._open.enter_context(self.hook)
         return super().__enter__()
+
+    def node(self, name: str, role: str, *, is_old: bool) -> Daemon:
+        node = self.server(name, "--role", role)
+        if is_old:
+            node.python = self._python
+        return node
 
     def post_to(self, server: Daemon, kind: Kind, word: str = "good", how: str = "plain", at: str = "") -> int:
         """The number of a new job. ``at``: a destination that others have too."""
@@ -93,8 +105,13 @@ class Versions(Fleet):
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return python_of(RELEASE, tmp_path_factory.mktemp("earlier"))
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("earlier")
+
+
+@pytest.fixture(scope="module")
+def python(earlier: Path) -> Path:
+    return python_of(RELEASE, earlier)
 
 
 @pytest.fixture
@@ -182,6 +199,35 @@ def _posted_twice(versions: Versions, number: int) -> str:
     return str(answer.body["id"])
 
 
+def test_each_carries_out_what_the_other_has_taken(versions: Versions, earlier: Path) -> None:
+    """With all operations that the release has."""
+    recipes = json.loads((earlier / RECIPES).read_text())
+    del recipes["rasterize"]  # for drawings alone
+    assert versions.old.stop() == 0
+    pictures = versions.root / "file"
+    sizes = []
+    for is_old in (True, False):
+        outputs = [
+            {
+                "name": name,
+                "operations": recipe,
+                "destination": f"file://{pictures}/{name}-{is_old}.png",
+                "placeholder": "none",  # the size after a trim is not known before
+            }
+            for name, recipe in recipes.items()
+        ]
+        job = {"source": f"{versions.sources.url}/plain/good-1.png", "outputs": outputs}
+        api = versions.node(f"api-{is_old}", "api", is_old=not is_old)
+        with api, versions.node(f"runner-{is_old}", "runner", is_old=is_old):
+            answer = Caller(api).submit(job)
+            assert answer.status == 202, answer
+            ended = Caller(api).ended(answer.body["id"])
+        assert {output["name"]: output["error"] for output in ended["outputs"]} == dict.fromkeys(recipes)
+        sizes.append({name: opened((pictures / f"{name}-{is_old}.png").read_bytes()).size for name in recipes})
+    assert sizes[0] == sizes[1]
+
+
+# An operation that the release does not have, and a field of one that it has.
 NEWS: list[dict[str, object]] = [
     {"operation": "saturate", "factor": 0.5},
     {"operation": "blur", "sigma": 2, "radius": 3},
@@ -191,7 +237,7 @@ NEWS: list[dict[str, object]] = [
 @pytest.mark.parametrize("operation", NEWS, ids=lambda operation: str(operation["operation"]))
 def test_what_only_the_new_version_knows_fails_at_the_old_one(versions: Versions, operation: dict[str, object]) -> None:
     """It is never rendered without the part that is not known, and is tried again by the new one."""
-    with versions.server("api", "--role", "api") as api:
+    with versions.node("api", "api", is_old=False) as api:
         output = {"operations": [operation], "destination": versions.place("file", "unknown").url}
         answer = Caller(api).submit({"source": f"{versions.sources.url}/plain/good-1.png", "outputs": [output]})
         assert answer.status == 202, answer

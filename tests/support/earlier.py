@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2]
+# A recipe for each operation.
+RECIPES = "docs/images/operations/recipes.json"
 
 
 def python_of(release: str, directory: Path) -> Path:
-    """The interpreter of a new environment beneath ``directory`` in which ``release`` is imgserve."""
+    """The interpreter of an environment in which ``release`` is imgserve. ``directory`` has all of it, and RECIPES."""
     sources = directory / "src"
-    with tarfile.open(fileobj=BytesIO(_git("archive", _commit_of(release), "src"))) as archive:
+    with tarfile.open(fileobj=BytesIO(_git("archive", _commit_of(release), "src", RECIPES))) as archive:
         archive.extractall(directory, filter="data")
     metadata = sources / f"imgserve-{release}.dist-info" / "METADATA"
     metadata.parent.mkdir()
