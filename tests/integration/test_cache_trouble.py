@@ -18,6 +18,7 @@ import pytest
 from imgserve import failpoint
 from imgserve.engine.cache.cache import Cache, PurgeFailed
 from imgserve.engine.cache.entry import Key
+from imgserve.engine.cache.index import cause_of_fault
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Scope
 from tests.support import cache_victim
 from tests.support.caching import (
@@ -194,6 +195,14 @@ async def test_a_full_disk_costs_hits_and_no_answer(tmp_path: Path) -> None:
             await put_on_disk(cache, key_of(50), b"fifty")
         async with cache_in(disk) as cache:
             assert [await body_of(cache, key_of(number)) for number in (1, 2, 39, 50)] == [b"one", None, None, b"fifty"]
+
+
+def test_an_index_without_room_says_so_as_the_files_do() -> None:
+    with apsw.Connection(":memory:") as db:
+        db.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(apsw.FullError) as full:
+            db.execute("CREATE TABLE one (x); CREATE TABLE two (x)")
+    assert cause_of_fault(full.value) == ("the disk is full", "free disk space")
 
 
 @needs_root

@@ -4,6 +4,7 @@ The file may be lost: ``rebuild`` makes it anew from the entries. No hit asks it
 ``upkeep``.
 """
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from imgserve.engine.cache.notes import Note, Row
+from imgserve.errors import cause_of
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.queries import read
 
@@ -24,6 +26,13 @@ SQL = read("imgserve.engine.cache", "index")
 IndexFault = apsw.Error
 # The file is of no use any more. Any other fault, such as a full disk, may pass.
 INDEX_LOST = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, apsw.SQLError)
+
+
+def cause_of_fault(error: apsw.Error) -> tuple[str, str]:
+    """The cause and its remedy, for a full disk in the words that the files have for it."""
+    if isinstance(error, apsw.FullError):
+        return cause_of(OSError(errno.ENOSPC, ""))
+    return f"SQLite reports: {error}", "see the disk of cache_dir"
 
 
 class Index:

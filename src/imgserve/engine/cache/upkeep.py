@@ -12,7 +12,7 @@ import msgspec
 
 from imgserve import failpoint
 from imgserve.engine.cache.health import Health
-from imgserve.engine.cache.index import INDEX_LOST, Index, IndexFault, remove_index
+from imgserve.engine.cache.index import INDEX_LOST, Index, IndexFault, cause_of_fault, remove_index
 from imgserve.engine.cache.names import number_of
 from imgserve.engine.cache.purge import Record, Records
 from imgserve.engine.cache.rebuild import Rebuild
@@ -116,7 +116,7 @@ class Upkeep:
         except INDEX_LOST as error:
             self._replace_index(str(error))
         except IndexFault as error:
-            self._health.failed("index", f"SQLite reports: {error}", "see the disk of cache_dir")
+            self._health.failed("index", *cause_of_fault(error))
             self._distrust_index()
         return False
 
