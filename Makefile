@@ -145,7 +145,7 @@ chaos-takeover: TESTS = tests/hostile/test_takeover.py tests/integration/test_po
 # Three servers at once, each of which has little to do.
 chaos-cache: TESTS = tests/chaos/test_cache.py -n 3
 chaos-cachekills: TESTS = tests/integration/test_cache_trouble.py
-chaos-dialects: TESTS = $(wildcard tests/unit/request/dialects/test_oracle_*.py)
+chaos-dialects: TESTS = $(wildcard tests/unit/request/dialects/test_oracle_*.py) -n 2
 chaos-matrix: TESTS = tests/chaos/test_matrix.py tests/chaos/test_principals.py tests/service/test_drain.py tests/service/test_hangs.py $(IN_FILES)
 chaos-pauses: TESTS = tests/chaos/test_pauses.py tests/chaos/test_disk.py tests/service/test_start_refused.py
 $(CHAOS_TARGETS): OUT = docs/chaos/$(@:chaos-%=%).txt

@@ -163,6 +163,8 @@ def limited(whole: Sides, limits: Limits) -> Sides:
         width, height = limits.max_width, half_up(Fraction(limits.max_width * whole.height, whole.width))
     if limits.max_height and height > limits.max_height:
         width, height = half_up(Fraction(limits.max_height * whole.width, whole.height)), limits.max_height
+        if limits.max_width:  # which a width that was rounded down for the area may have met
+            width = min(width, limits.max_width)
     width, height = max(1, width), max(1, height)
     while limits.max_area and width * height > limits.max_area:
         width, height = (limits.max_area // height, height) if width > height else (width, limits.max_area // width)

@@ -18,7 +18,8 @@ from tests.support.oracles.trace import Change, traced
 from tests.support.sizes import sized
 from tests.unit.request.test_properties import steady
 
-EXAMPLES = sized(50, 12_500)
+# Of URLs, each for eight pictures: 50,000 results of each property.
+EXAMPLES = sized(50, 6_250)
 
 ODD = [1, 2, 3, 5, 7, 11, 13, 31, 97, 101, 997, 16_383, 16_384, 16_385, 65_533, 65_534, 65_535]
 SIDE = st.one_of(st.integers(1, 40), st.sampled_from(ODD), st.integers(1, 5000))
@@ -151,7 +152,7 @@ def test_filters_that_change_the_size(options: Options, pictures: list[tuple[Sid
     check(options, pictures)
 
 
-@settings(steady, max_examples=EXAMPLES // 2)
+@settings(steady, max_examples=EXAMPLES // sized(2, 1))
 @given(of(SIZES, {"fit": st.sampled_from(get_args(oracle.Fit))}, LARGEST), PICTURES)
 def test_the_largest_sides_of_the_settings(options: Options, pictures: list[tuple[Sides, int]]) -> None:
     """Only for sources within them: larger ones are made smaller first, of which the rules say nothing."""

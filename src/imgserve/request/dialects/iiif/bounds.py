@@ -53,7 +53,10 @@ class Bounds(msgspec.Struct, frozen=True):
         if width > self.width_px:
             width, height = self.width_px, rounded(self.width_px / shape)
         if height > self.height_px:
-            width, height = rounded(self.height_px * shape), self.height_px
+            # The area may have rounded the width down to its limit.
+            width, height = min(rounded(self.height_px * shape), self.width_px), self.height_px
         # The short side of a thin picture must not vanish, and the other one makes room for it.
         width, height = max(1, width), max(1, height)
-        return Size(min(width, max(1, self.area_px // height)), min(height, max(1, self.area_px // width)))
+        if width > height:
+            return Size(min(width, max(1, self.area_px // height)), height)
+        return Size(width, min(height, max(1, self.area_px // width)))
