@@ -33,6 +33,8 @@ ANSWERS_OF_A_LIFE = sized(70, 800)
 # Of each reader, so that all of them leave a processor to others.
 PAUSE_S = sized(0.0, 0.03)
 MOST_FAULTS = 10
+# The server closes a connection that is not used for ten seconds, perhaps just when it is.
+IDLE_S = 5.0
 # A large picture gets a place on the disk if it is no more than a quarter of the cap.
 SIZES = {"sources": sized(6, 12), "pictures": sized(3, 8), "cap_bytes": sized(150_000, 4_750_000)}
 PLANS = {
@@ -73,8 +75,9 @@ class Reading:
         while not self.is_over:
             self.cached.is_up.wait()
             with Client(self.cached.server.url) as client:
-                turn = self.cached.turns
-                while turn == self.cached.turns and not self.is_over:
+                turn, used_s = self.cached.turns, time.monotonic()
+                while turn == self.cached.turns and time.monotonic() < used_s + IDLE_S and not self.is_over:
+                    used_s = time.monotonic()
                     source, target = self._choice(chance)
                     if not self._ask(client, source, target, chance):
                         time.sleep(0.05)  # it may be gone for a while
