@@ -26,10 +26,10 @@ from tests.support.sizes import IS_FULL, Figures, sized
 
 READERS = 4
 # A reading takes so long, and has at least so many answers.
-READS_S = sized(0.0, 1800.0)
-LEAST_ANSWERS = sized(400, 10_000)
+READS_S = sized(0.0, 1500.0)
+LEAST_ANSWERS = sized(400, 5_000)
 ANSWERS_OF_AN_EDIT = sized(8, 20)
-ANSWERS_OF_A_LIFE = sized(70, 800)
+ANSWERS_OF_A_LIFE = sized(70, 250)
 # Of each reader, so that all of them leave a processor to others.
 PAUSE_S = sized(0.0, 0.03)
 MOST_FAULTS = 10
