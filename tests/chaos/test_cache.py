@@ -27,9 +27,9 @@ from tests.support.sizes import IS_FULL, Figures, sized
 READERS = 4
 # A reading takes so long, and has at least so many answers.
 READS_S = sized(0.0, 1500.0)
-LEAST_ANSWERS = sized(400, 5_000)
-ANSWERS_OF_AN_EDIT = sized(8, 20)
-ANSWERS_OF_A_LIFE = sized(70, 250)
+LEAST_ANSWERS = sized(250, 5_000)
+ANSWERS_OF_AN_EDIT = sized(6, 20)
+ANSWERS_OF_A_LIFE = sized(45, 250)
 # Of each reader, so that all of them leave a processor to others.
 PAUSE_S = sized(0.0, 0.03)
 MOST_FAULTS = 10
