@@ -133,10 +133,7 @@ async def start(directory: Path, _entries: int) -> None:
 
 async def killed(directory: Path, _entries: int) -> None:
     """The index is there, but its server did not close it."""
-    import apsw
-
-    with apsw.Connection(str(directory / "index.sqlite")) as db:
-        db.execute("UPDATE total SET is_whole = 0")
+    (directory / "index.whole").unlink()
     cache, first_s = await opened(directory)
     began = time.perf_counter()
     await until(lambda: is_settled(cache))

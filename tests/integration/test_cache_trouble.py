@@ -3,13 +3,14 @@ and nothing wrong is ever sent.
 """
 
 import asyncio
+import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -153,7 +154,7 @@ async def test_what_is_no_entry_is_left_alone(tmp_path: Path) -> None:
         assert len(files(tmp_path)) == 5
 
 
-@contextmanager
+@contextlib.contextmanager
 def small_disk(at: Path, size: int = 3_000_000) -> Iterator[None]:
     at.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(at)], check=True, timeout=10)
@@ -302,6 +303,7 @@ async def test_the_index_forgets_files_that_are_gone(tmp_path: Path) -> None:
             await put_on_disk(cache, key_of(number), bytes(3000))
         await settled(cache)
         copy = (tmp_path / "index.sqlite").read_bytes()
+    (tmp_path / "index.whole").unlink()
     for file in files(tmp_path)[:4]:
         file.unlink()
     lose_index(tmp_path)
@@ -309,6 +311,25 @@ async def test_the_index_forgets_files_that_are_gone(tmp_path: Path) -> None:
     async with cache_in(tmp_path) as cache:
         await settled(cache)
         assert cache.stats().entries == 6
+
+
+async def test_entries_that_were_stored_while_the_index_could_not_be_opened(tmp_path: Path) -> None:
+    """By a server that is killed then."""
+    home, killed = tmp_path / "home", tmp_path / "killed"
+    async with cache_in(home) as cache:
+        await put_on_disk(cache, key_of(1), b"one")
+        await settled(cache)
+    with contextlib.closing(apsw.Connection(str(home / "index.sqlite"))) as other:
+        other.execute("BEGIN EXCLUSIVE; DELETE FROM entry WHERE name = ''")
+        async with cache_in(home) as cache:
+            while len(await asyncio.to_thread(files, home)) < 2:  # not while the cache leaves its disk alone
+                await put_on_disk(cache, key_of(2), b"two")
+            await asyncio.to_thread(shutil.copytree, home, killed)
+        other.execute("ROLLBACK")
+    async with cache_in(killed) as cache:
+        await cache.purge(OfPrefix("http://"))
+        await settled(cache)
+        assert (cache.stats().entries, files(killed)) == (0, [])
 
 
 @pytest.mark.parametrize(

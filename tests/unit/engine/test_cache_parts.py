@@ -6,7 +6,7 @@ import pytest
 
 from imgserve.engine.cache.entry import Header, Key, Meta
 from imgserve.engine.cache.health import PAUSE_S, Health
-from imgserve.engine.cache.index import Index, remove_index
+from imgserve.engine.cache.index import Index, remove_index, take_over
 from imgserve.engine.cache.memory import Hit, Memory, hit_of
 from imgserve.engine.cache.names import FAN, number_of, range_of
 from imgserve.engine.cache.notes import Notes, Row
@@ -105,8 +105,9 @@ def test_records_outlive_their_server(tmp_path: Path) -> None:
     assert is_refused(Header(Key("http://a/2"), META, 3), other.pending)
     assert not is_refused(Header(Key("http://a/2"), META, 4), other.pending)
     assert not is_refused(Header(Key("http://b/"), META, 3), other.pending)
-    for record in other.pending:
-        other.remove(record)
+    other.remove(other.pending[:1])
+    assert other.deletable == (Record("http://a", 4),)
+    other.remove(other.pending)
     again = Records(tmp_path)
     assert again.load()
     assert (again.pending, again.epoch) == ((), 4), "an epoch is never given again"
@@ -131,24 +132,32 @@ def test_the_last_note_counts() -> None:
     notes.removed(row(2).name)
     notes.used(row(2).name, 9)
     notes.used(row(3).name, 9)
-    taken, added = notes.take()
+    taken, added, is_whole = notes.take()
     assert taken == {row(1).name: row(1), row(2).name: None, row(3).name: 9}
-    assert (added, notes.added_bytes, notes.is_empty) == (20, 20, True)
+    assert (added, notes.added_bytes, notes.is_empty, is_whole) == (20, 20, True, True)
     notes.counted(added)
     assert notes.added_bytes == 0
+
+
+def test_notes_that_grow_too_many_are_known_to_be_lost() -> None:
+    notes = Notes()
+    for number in range(100_001):
+        notes.used(row(number).name, 3)
+    assert [notes.take()[2] for _ in range(2)] == [False, True]
 
 
 def test_the_index_counts_and_orders(tmp_path: Path) -> None:
     index = Index(tmp_path)
     index.apply({each.name: each for each in (row(1, used_at=7), row(2, 20, 6), row(3, 30, 8))})
     index.apply({row(2).name: 9, row(3).name: row(3, 35, 1), row(4).name: 5, row(1).name: None})
-    assert index.totals() == (2, 55, False)
+    assert (index.is_new, index.totals()) == (True, (2, 55))
     assert index.oldest(5) == [(row(3).name, 35), (row(2).name, 20)], "a later use is never forgotten"
-    index.set_whole(True)
-    index.close()
+    index.close(is_whole=True)
+    assert [take_over(tmp_path), take_over(tmp_path)] == [True, False]
     index = Index(tmp_path)
-    assert index.totals() == (2, 55, True)
+    assert (index.is_new, index.totals()) == (False, (2, 55))
     index.close()
+    assert not take_over(tmp_path)
     remove_index(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import apsw
 
+from imgserve.engine.cache.files import sync
 from imgserve.engine.cache.notes import Note, Row
 from imgserve.errors import cause_of
 from imgserve.jobs.sql.database import rows
 from imgserve.jobs.sql.queries import read
 
 FILE_NAME = "index.sqlite"
-_VERSION = 1
+# It is there while no server uses the index, if that knows all files. A row of the index could not say so: a server
+# that starts while SQLite cannot write could not take it back, and stores entries all the same.
+_WHOLE_NAME = "index.whole"
+_VERSION = 2
 # Of pages in memory. A rebuild writes three trees at random places.
 _CACHE_KIB = 16_384
 _LAST_CHARACTER = "\U0010ffff"
@@ -36,9 +40,12 @@ def cause_of_fault(error: apsw.Error) -> tuple[str, str]:
 
 
 class Index:
-    """Raises IndexFault where the file is damaged, of another version, or cannot be written."""
+    """Raises IndexFault where the file is damaged, of another version, or cannot be written. ``is_new``: it was made
+    just now.
+    """
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         path = directory / FILE_NAME
         self._db = apsw.Connection(str(path))
         path.chmod(0o600)  # it has URLs, with their passwords
@@ -47,14 +54,18 @@ class Index:
                        "wal_autocheckpoint=16384", "journal_size_limit=67108864"):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}")
         version = self._db.execute("PRAGMA user_version").get
-        if version == 0:
+        self.is_new = version == 0
+        if self.is_new:
             with self.transaction():
                 self._db.execute(SQL["schema"])
         elif version != _VERSION:
             raise apsw.FormatError(f"the index is of version {version}, expected {_VERSION}")
 
-    def close(self) -> None:
+    def close(self, *, is_whole: bool = False) -> None:
+        """``is_whole``: it knows all files, and the next server need not compare it with them. Raises OSError."""
         self._db.close()
+        if is_whole:
+            (self._directory / _WHOLE_NAME).touch(mode=0o600)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -66,13 +77,10 @@ class Index:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
-    def totals(self) -> tuple[int, int, bool]:
-        """Entries, bytes, and whether it was whole when a server closed it."""
-        entries, size, is_whole = self._db.execute(SQL["totals"]).get
-        return entries, size, bool(is_whole)
-
-    def set_whole(self, is_whole: bool) -> None:
-        self._db.execute(SQL["set_whole"], (int(is_whole),))
+    def totals(self) -> tuple[int, int]:
+        """Entries and bytes."""
+        entries, size = self._db.execute(SQL["totals"]).get
+        return entries, size
 
     def apply(self, notes: dict[bytes, Note]) -> None:
         if not notes:
@@ -103,6 +111,18 @@ class Index:
         """Entries of an epoch before this one whose source begins so."""
         found = rows(self._db, SQL["of_prefix"], (prefix, prefix + _LAST_CHARACTER, epoch, count))
         return [name for (name,) in found]
+
+
+def take_over(directory: Path) -> bool:
+    """Whether the last server has closed the index as a whole one. This one is trusted no more until it closes it, even
+    after a power cut. Raises OSError.
+    """
+    try:
+        (directory / _WHOLE_NAME).unlink()
+    except FileNotFoundError:
+        return False
+    sync(directory)
+    return True
 
 
 def bytes_counted(directory: Path) -> int:

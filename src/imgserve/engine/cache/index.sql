@@ -3,8 +3,8 @@ CREATE TABLE entry (name BLOB PRIMARY KEY, size INTEGER NOT NULL, used_at INTEGE
     source TEXT) STRICT, WITHOUT ROWID;
 CREATE INDEX entry_used ON entry (used_at);
 CREATE INDEX entry_source ON entry (source);
-CREATE TABLE total (entries INTEGER NOT NULL, bytes INTEGER NOT NULL, is_whole INTEGER NOT NULL) STRICT;
-INSERT INTO total VALUES (0, 0, 0);
+CREATE TABLE total (entries INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+INSERT INTO total VALUES (0, 0);
 CREATE TRIGGER entry_came AFTER INSERT ON entry BEGIN
     UPDATE total SET entries = entries + 1, bytes = bytes + new.size;
 END;
@@ -14,13 +14,10 @@ END;
 CREATE TRIGGER entry_went AFTER DELETE ON entry BEGIN
     UPDATE total SET entries = entries - 1, bytes = bytes - old.size;
 END;
-PRAGMA user_version = 1
+PRAGMA user_version = 2
 
 -- name: totals
-SELECT entries, bytes, is_whole FROM total
-
--- name: set_whole
-UPDATE total SET is_whole = ?
+SELECT entries, bytes FROM total
 
 -- name: put
 INSERT INTO entry (name, size, used_at, epoch, source) VALUES (?, ?, ?, ?, ?)

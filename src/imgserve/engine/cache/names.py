@@ -6,7 +6,7 @@ entries/3fa/3fa19c….           lower-case hex; the beginning of a name is the 
 from imgserve.engine.cache.entry import is_name
 
 _FAN_DIGITS = 3
-FAN = 16**_FAN_DIGITS
+FAN: int = 16**_FAN_DIGITS
 BLOCK_BYTES = 4096
 
 

@@ -32,8 +32,8 @@ class Notes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._notes: dict[bytes, Note] = {}
+        self._is_whole = True
         self.added_bytes = 0
-        self.is_overfull = False
 
     @property
     def is_empty(self) -> bool:
@@ -54,11 +54,12 @@ class Notes:
         with self._lock:
             self._put(name, None)
 
-    def take(self) -> tuple[dict[bytes, Note], int]:
-        """All of them, once, and the bytes to be given to ``counted``."""
+    def take(self) -> tuple[dict[bytes, Note], int, bool]:
+        """All of them, once, and the bytes to be given to ``counted``. False: some were lost."""
         with self._lock:
             notes, self._notes = self._notes, {}
-            return notes, self.added_bytes
+            is_whole, self._is_whole = self._is_whole, True
+            return notes, self.added_bytes, is_whole
 
     def counted(self, added_bytes: int) -> None:
         """The index has them now."""
@@ -68,5 +69,5 @@ class Notes:
     def _put(self, name: bytes, note: Note) -> None:
         if len(self._notes) >= _MOST_NOTES:
             self._notes.clear()
-            self.is_overfull = True
+            self._is_whole = False
         self._notes[name] = note

@@ -223,10 +223,10 @@ class Records:
         """No work from before it can store anything now, so its files can be deleted, and then the record."""
         self._new.discard(epoch)
 
-    def remove(self, record: Record) -> None:
-        """Its files are deleted, durably. Raises OSError."""
+    def remove(self, records: Collection[Record]) -> None:
+        """Their files are deleted, durably. Raises OSError."""
         with self._writing:
-            left = tuple(other for other in self._file.records if other != record)
+            left = tuple(record for record in self._file.records if record not in records)
             self._write(_File(self._file.epoch, left))
 
     def _write(self, file: _File) -> None:

@@ -6,14 +6,13 @@ deletes what a prefix purge covers, and has the index rebuilt where it was lost.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
 from imgserve import failpoint
 from imgserve.engine.cache.health import Health
-from imgserve.engine.cache.index import INDEX_LOST, Index, IndexFault, cause_of_fault, remove_index
-from imgserve.engine.cache.names import number_of
+from imgserve.engine.cache.index import INDEX_LOST, Index, IndexFault, cause_of_fault, remove_index, take_over
 from imgserve.engine.cache.purge import Record, Records
 from imgserve.engine.cache.rebuild import Rebuild
 from imgserve.engine.cache.store import Store
@@ -59,7 +58,6 @@ class Upkeep:
         self.evicted = 0
         self._index: Index | None = None
         self._needed_bytes = 0
-        self._unsynced: set[int] = set()
         self._rebuild = Rebuild(store)
         self._has_tried = threading.Event()
         self._wake = threading.Event()
@@ -140,8 +138,8 @@ class Upkeep:
         self._flush(index)
         self._evict(index)
         records = self._records.deletable
-        if records and self.usage.is_whole and not all(self._delete_purged(index, record) for record in records):
-            self._wake.set()
+        if records and self.usage.is_whole:
+            self._delete_purged(index, records)
         if not self._store.delete_old(self._turn()):
             self._wake.set()
 
@@ -151,6 +149,8 @@ class Upkeep:
             if not self._records.load():
                 self._store.set_aside()
                 self._records.reset()
+            # Before the first entry is written.
+            self._rebuild.begin(is_whole=take_over(self._store.directory))
             self.is_open = True
         finally:
             if not self.is_open:
@@ -161,14 +161,9 @@ class Upkeep:
     def _open_index(self) -> Index:
         if self._index is None:
             self._index = Index(self._store.directory)
-            entries, size, is_whole = self._index.totals()
-            self._rebuild.begin(is_whole=is_whole)
-            self.usage = Usage(entries, size, is_whole)
-            # Until it is closed: a server that is killed loses its last notes.
-            self._index.set_whole(False)
-        if self._notes.is_overfull:
-            self._notes.is_overfull = False
-            self._distrust_index()
+            if self._index.is_new:
+                self._rebuild.begin(is_whole=False)
+            self._count(self._index)
         return self._index
 
     def _distrust_index(self) -> None:
@@ -187,7 +182,9 @@ class Upkeep:
         self._guarded(lambda: remove_index(self._store.directory))
 
     def _flush(self, index: Index) -> None:
-        notes, added_bytes = self._notes.take()
+        notes, added_bytes, is_whole = self._notes.take()
+        if not is_whole:
+            self._distrust_index()
         try:
             index.apply(notes)
             failpoint.reach("cache_noted")
@@ -197,8 +194,7 @@ class Upkeep:
         self._health.worked("index")
 
     def _count(self, index: Index) -> None:
-        entries, size, _ = index.totals()
-        self.usage = Usage(entries, size, self._rebuild.is_whole)
+        self.usage = Usage(*index.totals(), self._rebuild.is_whole)
 
     def _give_room(self, index: Index) -> None:
         """Give up entries where the disk has too little room for others. Works on a full disk too."""
@@ -230,34 +226,35 @@ class Upkeep:
             failpoint.reach("cache_evicted")
             self._flush(index)
 
-    def _delete_purged(self, index: Index, record: Record) -> bool:
-        """False: it goes on in the next round."""
+    def _delete_purged(self, index: Index, records: Collection[Record]) -> None:
+        """Goes on in the next round where it takes long."""
         is_over = self._turn()
         if not self._rebuild.read_headers(index, is_over):
-            return False
-        # Writes that had looked at the purges before this record came have noted their entries then.
+            self._wake.set()
+            return
+        # Writes that had looked at the purges before these records came have noted their entries then.
         self._store.wait_for_naming()
         self._flush(index)
-        while names := index.of_prefix(record.prefix, record.epoch, _BATCH):
-            if is_over():
-                return False
-            self._store.remove_many(names)
-            self._unsynced.update(map(number_of, names))
-            failpoint.reach("cache_purge_removing")
-            self._flush(index)
-        # A power cut may bring back a deleted file until its directory is synced.
-        self._store.sync_directories(self._unsynced)
-        self._unsynced.clear()
-        failpoint.reach("cache_purge_removed")
-        self._records.remove(record)
-        return True
+        for record in records:
+            while names := index.of_prefix(record.prefix, record.epoch, _BATCH):
+                if is_over():
+                    self._wake.set()
+                    return
+                self._store.remove_many(names)
+                failpoint.reach("cache_purge_removing")
+                self._flush(index)
+        if self._rebuild.is_whole:  # else notes were lost meanwhile
+            self._store.sync()
+            failpoint.reach("cache_purge_removed")
+            self._records.remove(records)
 
     def _close(self) -> None:
         if self._index is None:
             return
         index, self._index = self._index, None
+        is_whole = False
         try:
-            index.apply(self._notes.take()[0])
-            index.set_whole(self._rebuild.is_whole)
+            self._flush(index)
+            is_whole = self._rebuild.is_whole
         finally:
-            index.close()
+            index.close(is_whole=is_whole)
