@@ -116,6 +116,7 @@ async def test_a_server_that_has_started_again_meanwhile_is_found_again(server: 
         server.start()
         await taken(queue)
         await taken(queue)
+        await quiet(queue)
         server.restart()
         assert (await queue.counts()).accepting == 2
 
