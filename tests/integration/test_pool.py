@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
@@ -53,14 +54,14 @@ def patient(**changes: object) -> Config:
     return Config(workers=1, **times, **changes)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["principal", "shared"], ids=["forked", "executed"])
+@pytest.fixture(scope="module", params=["principal", "shared"], ids=["forked", "executed"])
 def isolation(request: pytest.FixtureRequest) -> Isolation:
     """Both ways to start a worker."""
     return cast(Isolation, request.param)
 
 
-@pytest_asyncio.fixture
-async def pool(isolation: Isolation) -> AsyncIterator[Pool]:
+@asynccontextmanager
+async def started(isolation: Isolation) -> AsyncIterator[Pool]:
     pool = Pool(patient(isolation=isolation), Limits())
     await pool.start()
     yield pool
@@ -68,6 +69,19 @@ async def pool(isolation: Isolation) -> AsyncIterator[Pool]:
     await pool.aclose()
     # A forked worker is gone a moment after its pidfd says so.
     await until(lambda: not any(exists(pid) for pid in pids), "a worker was not reaped")
+
+
+@pytest_asyncio.fixture
+async def pool(isolation: Isolation) -> AsyncIterator[Pool]:
+    async with started(isolation) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def calm(isolation: Isolation) -> AsyncIterator[Pool]:
+    """For tests that cost no worker."""
+    async with started(isolation) as pool:
+        yield pool
 
 
 async def until(is_true: Callable[[], bool], what: str) -> None:
@@ -101,47 +115,51 @@ async def works(pool: Pool) -> None:
     assert Image.open(io.BytesIO(await render_bytes(pool, PHOTO, TASK))).size == (200, 120)
 
 
-async def test_probe_draw_and_render(pool: Pool) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_probe_draw_and_render(calm: Pool) -> None:
     with Blob.of(PHOTO) as source:
-        assert await pool.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
-        with await pool.render(source, TASK) as picture:
+        assert await calm.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
+        with await calm.render(source, TASK) as picture:
             shown = Image.open(io.BytesIO(picture.read()))
         assert (shown.size, shown.format) == ((200, 120), "JPEG")
         assert source.read() == PHOTO, "a worker may not change its source"
-    drawing = await draw_bytes(pool, Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
+    drawing = await draw_bytes(calm, Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
     assert Image.open(io.BytesIO(drawing)).size == (300, 200)
 
 
-async def test_a_recipe_that_is_longer_than_a_packet(pool: Pool) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_recipe_that_is_longer_than_a_packet(calm: Pool) -> None:
     """The longest that a job may ask for: each of its operations is a list of numbers. It leaves the worker alone."""
-    pids = pool.worker_pids
+    pids = calm.worker_pids
     regions = tuple(Region("12.3456%", 1000 + top, "12.3456%", 1000) for top in range(MOST_REGIONS))
     for operation in (Redact(regions, mode="color"), Convolve(((0.1,) * 31,) * 31)):
         recipe = Recipe((Resize(2, 2), *[operation] * (MAX_OPERATIONS - 1)), Encode("png"))
-        data = await render_bytes(pool, PHOTO, Rendering(recipe, Size(2, 2), "png"))
+        data = await render_bytes(calm, PHOTO, Rendering(recipe, Size(2, 2), "png"))
         assert Image.open(io.BytesIO(data)).size == (2, 2)
-    assert pool.worker_pids == pids
+    assert calm.worker_pids == pids
 
 
-async def test_a_growing_source_is_probed_again(pool: Pool) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_growing_source_is_probed_again(calm: Pool) -> None:
     with Blob.of(PHOTO[:100]) as source:
-        assert await pool.probe(source, is_complete=False) is None
+        assert await calm.probe(source, is_complete=False) is None
         source.append(PHOTO[100:4000])
-        assert await pool.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
+        assert await calm.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
 
 
-async def test_clean_faults_come_back_and_leave_the_worker_alone(pool: Pool) -> None:
-    pids = pool.worker_pids
+@pytest.mark.asyncio(loop_scope="module")
+async def test_clean_faults_come_back_and_leave_the_worker_alone(calm: Pool) -> None:
+    pids = calm.worker_pids
     calls: list[tuple[type[ImgserveError], Awaitable[object]]] = [
-        (SourceUnreadable, probe_bytes(pool, b"nonsense" * 20, is_complete=True)),
-        (SvgInvalid, probe_bytes(pool, pictures.svg("<g>"), is_complete=True)),
-        (PictureTooLarge, draw_bytes(pool, Drawing(Size(20_000, 1), "png", "#000000", ""))),
+        (SourceUnreadable, probe_bytes(calm, b"nonsense" * 20, is_complete=True)),
+        (SvgInvalid, probe_bytes(calm, pictures.svg("<g>"), is_complete=True)),
+        (PictureTooLarge, draw_bytes(calm, Drawing(Size(20_000, 1), "png", "#000000", ""))),
     ]
     for expected, call in calls:
         with pytest.raises(expected):
             await call
-    await works(pool)
-    assert pool.worker_pids == pids
+    await works(calm)
+    assert calm.worker_pids == pids
 
 
 @pytest.mark.parametrize(
@@ -233,20 +251,21 @@ async def test_cancelling_ends_the_worker(pool: Pool) -> None:
     await until(lambda: not exists(pid), "the cancelled worker was not reaped")
 
 
-async def test_those_who_wait_are_served_in_order_and_may_give_up(pool: Pool) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_those_who_wait_are_served_in_order_and_may_give_up(calm: Pool) -> None:
     order: list[int] = []
 
     async def one(number: int) -> None:
-        await render_bytes(pool, PHOTO, TASK)
+        await render_bytes(calm, PHOTO, TASK)
         order.append(number)
 
     tasks = [asyncio.create_task(one(number)) for number in range(8)]
     await asyncio.sleep(0)
-    pids = pool.worker_pids
+    pids = calm.worker_pids
     tasks[4].cancel()
     await asyncio.wait(tasks)
     assert order == [0, 1, 2, 3, 5, 6, 7]
-    assert pool.worker_pids == pids, "giving up while waiting costs no worker"
+    assert calm.worker_pids == pids, "giving up while waiting costs no worker"
 
 
 async def test_a_slow_render_does_not_hold_up_probes(pool: Pool) -> None:
@@ -340,8 +359,9 @@ async def test_workers_are_locked_in_and_know_nothing(pool: Pool) -> None:
         }
 
 
-async def test_workers_load_what_they_need_and_no_other_decoder(pool: Pool) -> None:
-    for pid in pool.worker_pids:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_workers_load_what_they_need_and_no_other_decoder(calm: Pool) -> None:
+    for pid in calm.worker_pids:
         loaded = read(pid, "maps").decode()
         assert "libvips" in loaded
         assert ("libturbojpeg" in loaded) == turbojpeg.is_there()
