@@ -14,11 +14,11 @@ from tests.support.postgres_house import NewQueue
 from tests.support.sizes import IS_FULL, PATIENCE_S, Figures, sized
 
 SEED = 2011
-JOBS = sized(250, 2000)
-KILLS = sized(10, 100)
+JOBS = sized(120, 2000)
+KILLS = sized(5, 100)
 CALLERS = 8
 BROKEN_PER_CENT = 6
-PLACES_OF_A_KIND = sized(12, 40)
+PLACES_OF_A_KIND = sized(6, 40)
 
 
 class Order(NamedTuple):

@@ -88,11 +88,19 @@ def covering(cases: list[Case]) -> list[Case]:
     return chosen
 
 
+# What a server has begun there is in memory alone: on disks and at destinations it is a crash at ``claimed``.
+WITHOUT_A_TRACE = ("fetched", "rendered")
 # A crash with a bucket's lock held, in the write whose answer only a look can give, is tried with each change.
-FEW = [case for case in CASES if case.kind != "s3"], [Case("final_sent", "s3", "first")]
+FEW = (
+    [case for case in CASES if case.kind != "s3" and case.point not in WITHOUT_A_TRACE],
+    [Case("fetched", "ftp", "retry"), Case("rendered", "put", "first"), Case("final_sent", "s3", "first")],
+)
 TRIED = sized(covering(FEW[0]) + FEW[1], CASES)
-# The engines differ in how they store, not in where.
-TRIED_ON_POSTGRES = sized(list({case.point: case for case in covering(FEW[0])}.values()), CASES)
+# The engines differ in how they store, not in where. A crash leaves the rows of the last commit, and no commit divides
+# these points from one that is tried, so that a database sees no difference.
+BETWEEN_COMMITS = {"placeholder_locked", "fetched", "rendered", "final_locked", "file_written", "failed_locked"}
+OF_EACH_POINT = {case.point: case for case in covering(FEW[0])}
+TRIED_ON_POSTGRES = sized([OF_EACH_POINT[point] for point in POINTS if point not in BETWEEN_COMMITS], CASES)
 
 
 class Lanes:
@@ -170,7 +178,7 @@ def test_no_combination_is_left_out_in_silence() -> None:
     assert set(CASES) | set(left_out) == set(EVERY)
     expected = CASES if IS_FULL else FEW[0] + FEW[1]
     assert {(case.point, case.kind) for case in TRIED} == {(case.point, case.kind) for case in expected}
-    assert {case.point for case in TRIED_ON_POSTGRES} == set(POINTS)
+    assert {case.point for case in TRIED_ON_POSTGRES} == set(POINTS) - (set() if IS_FULL else BETWEEN_COMMITS)
 
 
 def run(lane: Lane, case: Case) -> None:

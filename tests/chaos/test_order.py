@@ -23,7 +23,7 @@ from tests.support.sizes import Figures, sized
 CALLS = "trace=fdatasync,fsync,write,writev,pwrite64,sendto,sendmsg,recvfrom,rename,renameat,renameat2,openat,openat2"
 # How many jobs of one output, and the outputs of those with several.
 SIZES = {
-    "sqlite": sized((24, (2, 20)), (1000, (2, 20) * 50)),
+    "sqlite": sized((8, (2, 20)), (1000, (2, 20) * 50)),
     "postgres": sized((4, (2,)), (1000, (2, 20) * 50)),
 }
 # From PostgreSQL: that the transaction was committed

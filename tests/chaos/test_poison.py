@@ -14,8 +14,8 @@ from tests.chaos.test_workers import ready_workers
 from tests.support import pictures
 from tests.support.sizes import Figures, sized
 
-POISONS = sized(3, 50)
-JOBS = sized(40, 1000)
+POISONS = sized(2, 50)
+JOBS = sized(24, 1000)
 POISON = pictures.slow_svg()  # the worker has it for five seconds, which is long enough to be found
 
 

@@ -18,7 +18,7 @@ from tests.chaos.unplugged import after_power_loss
 from tests.support.daemon import wait_until
 from tests.support.sizes import Figures, sized
 
-ROUNDS = sized(3, 40)
+ROUNDS = sized(2, 40)
 ROUNDS_OF_OUTPUTS = sized(2, 20)
 OUTPUTS = (1, 2, 20)
 JOBS_A_ROUND = 16

@@ -12,8 +12,8 @@ from tests.chaos.lane import KINDS, Lane
 from tests.support.daemon import wait_until
 from tests.support.sizes import IS_FULL, Figures, sized, slope
 
-SOAK_S = sized(8.0, 1800.0)
-WARM_UP_S = sized(3.0, 300.0)
+SOAK_S = sized(5.0, 1800.0)
+WARM_UP_S = sized(2.0, 300.0)
 CALLERS = 4
 PLACES_OF_A_KIND = 50
 PICTURES = sized(24, 2000)  # each size has a placeholder of its own, and that is kept

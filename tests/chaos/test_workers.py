@@ -24,7 +24,7 @@ from tests.support.sizes import PATIENCE_S, Figures, sized
 SEED = 77
 MOST_JOBS = sized(500, 3000)
 CALLERS = 3
-KILLS = sized(20, 200)
+KILLS = sized(10, 200)
 SLOW = "slow.svg"
 LARGE = "large.png"  # long enough under way to be hit
 

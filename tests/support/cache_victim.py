@@ -13,7 +13,7 @@ from imgserve.engine.cache.entry import Key
 from imgserve.engine.cache.purge import OfPrefix, OfSource
 from tests.support.caching import Clock, cache_in, meta_of, put, settled
 
-CAP_BYTES = 200_000
+CAP_BYTES = 100_000
 
 
 def keys() -> list[Key]:

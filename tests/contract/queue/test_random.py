@@ -30,6 +30,7 @@ from imgserve.jobs.protocol import Busy, Denied, Granted, Queue
 from imgserve.request.job import ResolvedOutput
 from imgserve.request.webhook import Webhook
 from tests.support.queues import START, House, failure_of, final_of, moved, new_job, output, placeholder_of
+from tests.support.sizes import sized
 
 PLACES = (
     "http://place.test:80/a.png", "http://place.test:80/b.png", "http://far.test:80/c.png", "http://far.test:80/d.png",
@@ -462,7 +463,7 @@ def with_user(place: ResolvedOutput, user: str) -> ResolvedOutput:
     return moved(place, msgspec.structs.replace(where, url=url))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(sized(12, 40)))
 async def test_at_random(house: House, seed: int) -> None:
     world = World(house, seed)
     world.queue = await house.open(START)
