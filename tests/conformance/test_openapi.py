@@ -29,7 +29,7 @@ from tests.support.sizes import IS_FULL, Figures, sized
 
 PICTURE = encoded(scene(40, 30), "png")
 AS_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
-EXAMPLES = sized(20, 1000)
+EXAMPLES = sized(12, 1000)
 # A stream is read for so long.
 STREAMS, STREAM_S = sized(4, 100), 0.5
 ROUTES = [(row.method, row.path) for row in table(Config()) if row.path.startswith("/v1/") and row.right != "local"]
