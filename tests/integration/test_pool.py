@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import pytest
 import pytest_asyncio
@@ -77,11 +77,29 @@ async def pool(isolation: Isolation) -> AsyncIterator[Pool]:
         yield pool
 
 
+class Lasting(NamedTuple):
+    """A pool, and how many workers it has when none of them is missing."""
+
+    pool: Pool
+    workers: int
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def calm(isolation: Isolation) -> AsyncIterator[Pool]:
-    """For tests that cost no worker."""
+async def lasting(isolation: Isolation) -> AsyncIterator[Lasting]:
     async with started(isolation) as pool:
-        yield pool
+        yield Lasting(pool, len(pool.worker_pids))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def used(lasting: Lasting) -> Pool:
+    """Whatever the tests before have done to it."""
+
+    def is_whole() -> bool:
+        pids = lasting.pool.worker_pids
+        return len(pids) == lasting.workers and all(map(is_ready, pids))
+
+    await until(is_whole, "no new spare")
+    return lasting.pool
 
 
 async def until(is_true: Callable[[], bool], what: str) -> None:
@@ -93,6 +111,11 @@ async def until(is_true: Callable[[], bool], what: str) -> None:
 
 def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+def is_ready(pid: int) -> bool:
+    """It has locked itself in."""
+    return exists(pid) and b"Seccomp:\t2" in read(pid, "status")
 
 
 def read(pid: int, name: str) -> bytes:
@@ -116,78 +139,80 @@ async def works(pool: Pool) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_probe_draw_and_render(calm: Pool) -> None:
+async def test_probe_draw_and_render(used: Pool) -> None:
     with Blob.of(PHOTO) as source:
-        assert await calm.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
-        with await calm.render(source, TASK) as picture:
+        assert await used.probe(source, is_complete=True) == ImageInfo("jpeg", 800, 600, 1)
+        with await used.render(source, TASK) as picture:
             shown = Image.open(io.BytesIO(picture.read()))
         assert (shown.size, shown.format) == ((200, 120), "JPEG")
         assert source.read() == PHOTO, "a worker may not change its source"
-    drawing = await draw_bytes(calm, Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
+    drawing = await draw_bytes(used, Drawing(Size(300, 200), "webp", "#8c8c8c", "Image being processed"))
     assert Image.open(io.BytesIO(drawing)).size == (300, 200)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_recipe_that_is_longer_than_a_packet(calm: Pool) -> None:
+async def test_a_recipe_that_is_longer_than_a_packet(used: Pool) -> None:
     """The longest that a job may ask for: each of its operations is a list of numbers. It leaves the worker alone."""
-    pids = calm.worker_pids
+    pids = used.worker_pids
     regions = tuple(Region("12.3456%", 1000 + top, "12.3456%", 1000) for top in range(MOST_REGIONS))
     for operation in (Redact(regions, mode="color"), Convolve(((0.1,) * 31,) * 31)):
         recipe = Recipe((Resize(2, 2), *[operation] * (MAX_OPERATIONS - 1)), Encode("png"))
-        data = await render_bytes(calm, PHOTO, Rendering(recipe, Size(2, 2), "png"))
+        data = await render_bytes(used, PHOTO, Rendering(recipe, Size(2, 2), "png"))
         assert Image.open(io.BytesIO(data)).size == (2, 2)
-    assert calm.worker_pids == pids
+    assert used.worker_pids == pids
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_growing_source_is_probed_again(calm: Pool) -> None:
+async def test_a_growing_source_is_probed_again(used: Pool) -> None:
     with Blob.of(PHOTO[:100]) as source:
-        assert await calm.probe(source, is_complete=False) is None
+        assert await used.probe(source, is_complete=False) is None
         source.append(PHOTO[100:4000])
-        assert await calm.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
+        assert await used.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_clean_faults_come_back_and_leave_the_worker_alone(calm: Pool) -> None:
-    pids = calm.worker_pids
+async def test_clean_faults_come_back_and_leave_the_worker_alone(used: Pool) -> None:
+    pids = used.worker_pids
     calls: list[tuple[type[ImgserveError], Awaitable[object]]] = [
-        (SourceUnreadable, probe_bytes(calm, b"nonsense" * 20, is_complete=True)),
-        (SvgInvalid, probe_bytes(calm, pictures.svg("<g>"), is_complete=True)),
-        (PictureTooLarge, draw_bytes(calm, Drawing(Size(20_000, 1), "png", "#000000", ""))),
+        (SourceUnreadable, probe_bytes(used, b"nonsense" * 20, is_complete=True)),
+        (SvgInvalid, probe_bytes(used, pictures.svg("<g>"), is_complete=True)),
+        (PictureTooLarge, draw_bytes(used, Drawing(Size(20_000, 1), "png", "#000000", ""))),
     ]
     for expected, call in calls:
         with pytest.raises(expected):
             await call
-    await works(calm)
-    assert calm.worker_pids == pids
+    await works(used)
+    assert used.worker_pids == pids
 
 
 @pytest.mark.parametrize(
     ("data", "task", "expected"),
     [(b"nonsense" * 20, TASK, SourceUnreadable), (b"", TASK, SourceUnreadable), (PHOTO, SVG_TASK, SvgInvalid)],
 )
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_worker_that_decoded_a_broken_picture_is_replaced(
-    pool: Pool, data: bytes, task: Rendering, expected: type[ImgserveError]
+    used: Pool, data: bytes, task: Rendering, expected: type[ImgserveError]
 ) -> None:
-    before = set(pool.worker_pids)
+    before = set(used.worker_pids)
     with pytest.raises(expected):
-        await render_bytes(pool, data, task)
-    await works(pool)
-    await until(lambda: len(pool.worker_pids) == len(before), "no new spare")
-    assert len(before - set(pool.worker_pids)) == 1
+        await render_bytes(used, data, task)
+    await works(used)
+    await until(lambda: len(used.worker_pids) == len(before), "no new spare")
+    assert len(before - set(used.worker_pids)) == 1
 
 
-async def test_kill_9_in_the_middle_of_a_render(pool: Pool) -> None:
-    count = len(pool.worker_pids)
-    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
-    pid = await busy_worker(pool)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_kill_9_in_the_middle_of_a_render(used: Pool) -> None:
+    count = len(used.worker_pids)
+    render = asyncio.create_task(render_bytes(used, SLOW, SVG_TASK))
+    pid = await busy_worker(used)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(WorkerDied) as caught:
         await render
     assert caught.value.is_retryable
-    await works(pool)
-    await until(lambda: len(pool.worker_pids) == count, "no new spare")
-    assert pid not in pool.worker_pids
+    await works(used)
+    await until(lambda: len(used.worker_pids) == count, "no new spare")
+    assert pid not in used.worker_pids
 
 
 async def test_a_worker_that_closes_its_socket_and_lives_on_is_killed() -> None:
@@ -212,13 +237,14 @@ async def test_a_fresh_worker_that_cannot_start_is_no_crash(pool: Pool, monkeypa
     assert caught.value.is_retryable
 
 
-async def test_kill_9_of_every_idle_worker(pool: Pool) -> None:
-    killed = pool.worker_pids
+@pytest.mark.asyncio(loop_scope="module")
+async def test_kill_9_of_every_idle_worker(used: Pool) -> None:
+    killed = used.worker_pids
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    await until(lambda: not set(killed) & set(pool.worker_pids), "the dead are still listed")
-    await works(pool)
-    assert await probe_bytes(pool, PHOTO, is_complete=True) is not None
+    await until(lambda: not set(killed) & set(used.worker_pids), "the dead are still listed")
+    await works(used)
+    assert await probe_bytes(used, PHOTO, is_complete=True) is not None
 
 
 async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: Isolation) -> None:
@@ -241,56 +267,59 @@ async def test_the_deadline_ends_in_a_kill_and_the_spare_takes_over(isolation: I
         await pool.aclose()
 
 
-async def test_cancelling_ends_the_worker(pool: Pool) -> None:
-    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
-    pid = await busy_worker(pool)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_cancelling_ends_the_worker(used: Pool) -> None:
+    render = asyncio.create_task(render_bytes(used, SLOW, SVG_TASK))
+    pid = await busy_worker(used)
     render.cancel()
     with pytest.raises(asyncio.CancelledError):
         await render
-    await works(pool)
+    await works(used)
     await until(lambda: not exists(pid), "the cancelled worker was not reaped")
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_those_who_wait_are_served_in_order_and_may_give_up(calm: Pool) -> None:
+async def test_those_who_wait_are_served_in_order_and_may_give_up(used: Pool) -> None:
     order: list[int] = []
 
     async def one(number: int) -> None:
-        await render_bytes(calm, PHOTO, TASK)
+        await render_bytes(used, PHOTO, TASK)
         order.append(number)
 
     tasks = [asyncio.create_task(one(number)) for number in range(8)]
     await asyncio.sleep(0)
-    pids = calm.worker_pids
+    pids = used.worker_pids
     tasks[4].cancel()
     await asyncio.wait(tasks)
     assert order == [0, 1, 2, 3, 5, 6, 7]
-    assert calm.worker_pids == pids, "giving up while waiting costs no worker"
+    assert used.worker_pids == pids, "giving up while waiting costs no worker"
 
 
-async def test_a_slow_render_does_not_hold_up_probes(pool: Pool) -> None:
-    render = asyncio.create_task(render_bytes(pool, SLOW, SVG_TASK))
-    await busy_worker(pool)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_slow_render_does_not_hold_up_probes(used: Pool) -> None:
+    render = asyncio.create_task(render_bytes(used, SLOW, SVG_TASK))
+    await busy_worker(used)
     async with asyncio.timeout(PATIENCE_S / 4):
-        await probe_bytes(pool, PHOTO, is_complete=True)
-        await draw_bytes(pool, Drawing(Size(30, 20), "png", "#8c8c8c", ""))
+        await probe_bytes(used, PHOTO, is_complete=True)
+        await draw_bytes(used, Drawing(Size(30, 20), "png", "#8c8c8c", ""))
     assert not render.done(), "it was not slow"
     render.cancel()
     await asyncio.wait([render])
 
 
-async def test_alone_means_a_fresh_worker_that_ends_afterwards(pool: Pool) -> None:
-    before = set(pool.worker_pids)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_alone_means_a_fresh_worker_that_ends_afterwards(used: Pool) -> None:
+    before = set(used.worker_pids)
     # Half a second of CPU: between two looks this process may wait for a processor.
     drawing = pictures.slow_svg(12_000)
-    render = asyncio.create_task(render_bytes(pool, drawing, SVG_TASK, is_alone=True))
+    render = asyncio.create_task(render_bytes(used, drawing, SVG_TASK, is_alone=True))
     seen: set[int] = set()
     while not render.done():
-        seen |= set(pool.worker_pids) - before
+        seen |= set(used.worker_pids) - before
         await asyncio.sleep(0.001)
     assert Image.open(io.BytesIO(await render)).size == (900, 900)
     assert len(seen) == 1
-    assert set(pool.worker_pids) == before
+    assert set(used.worker_pids) == before
 
 
 async def test_a_worker_is_retired_after_its_share(isolation: Isolation) -> None:
@@ -360,8 +389,8 @@ async def test_workers_are_locked_in_and_know_nothing(pool: Pool) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_workers_load_what_they_need_and_no_other_decoder(calm: Pool) -> None:
-    for pid in calm.worker_pids:
+async def test_workers_load_what_they_need_and_no_other_decoder(used: Pool) -> None:
+    for pid in used.worker_pids:
         loaded = read(pid, "maps").decode()
         assert "libvips" in loaded
         assert ("libturbojpeg" in loaded) == turbojpeg.is_there()
