@@ -15,6 +15,8 @@ from imgserve.transfer.faults import DeliveryFailed
 from tests.integration.test_intake import ANYBODY, wanted
 from tests.support.plant import Plant
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SIGNED = "X-Amz-Signature=1"
 
 

@@ -30,6 +30,8 @@ from tests.support.plant import Plant, plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 def closed_port() -> int:
     """A port of loopback where nobody listens."""

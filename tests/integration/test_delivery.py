@@ -38,6 +38,12 @@ async def transfers(tmp_path: Path) -> AsyncIterator[Transfers]:
 
 
 @pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver.listening() as opened:
+        yield opened
+
+
+@pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[SqliteHouse]:
     opened = SqliteHouse(tmp_path)
     yield opened

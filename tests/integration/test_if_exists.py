@@ -22,6 +22,8 @@ from tests.integration.test_runner import until
 from tests.support.plant import Plant
 from tests.support.queues import claimed
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 FOREIGN = b"somebody else's"
 
 

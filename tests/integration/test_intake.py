@@ -26,6 +26,8 @@ from tests.support.plant import Plant
 from tests.support.queues import claimed
 from tests.support.stalling import LONG_S, Receiver
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 ANYBODY = Principal("@local", "local")
 SMALL = Resize(width=8, height=8)
 

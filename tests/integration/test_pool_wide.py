@@ -4,6 +4,7 @@ import io
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 from PIL import Image
 
 from imgserve.errors import ImgserveError
@@ -41,7 +42,7 @@ PLACES: list[tuple[Operation, ...]] = [
 ]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[Pool]:
     pool = Pool(Config(workers=1), Limits())
     await pool.start()
@@ -65,6 +66,7 @@ def rendering(*operations: Operation) -> Rendering:
 
 
 @pytest.mark.parametrize("operations", PLACES)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_lengths_reach_as_far_as_sources(pool: Pool, operations: tuple[Operation, ...]) -> None:
     pids = pool.worker_pids
     task = rendering(*operations)
@@ -75,11 +77,13 @@ async def test_lengths_reach_as_far_as_sources(pool: Pool, operations: tuple[Ope
     assert pool.worker_pids == pids
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_part_is_the_one_that_was_asked_for(pool: Pool) -> None:
     result = opened(await render_bytes(pool, wide(), rendering(Crop(left=17_990, width=20, height=40))))
     assert [result.getpixel((x, 20)) for x in (0, 9, 10, 19)] == [BLUE, BLUE, RED, RED]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_repetition_far_from_the_next_one_stays_in_its_place(pool: Pool) -> None:
     logo = encoded(Image.new("RGB", (9, 9), (0, 255, 0)), "png")
     operation = Composite(LOGO, left=17_000, top=3, tile=True, spacing_x=MAX_SOURCE_SIDE_PX, spacing_y=20)

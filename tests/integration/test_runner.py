@@ -15,6 +15,8 @@ from tests.support.plant import Plant, put_to
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def until(happened: Callable[[], bool]) -> None:
     ends_at = time.monotonic() + LONG_S

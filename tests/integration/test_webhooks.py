@@ -14,9 +14,7 @@ from svix.webhooks import Webhook as Svix
 from svix.webhooks import WebhookVerificationError as SvixVerificationError
 
 from imgserve.engine import delivery, host_turns, webhooks
-from imgserve.engine.config import WebhookConfig
 from imgserve.engine.outbox import Outbox
-from imgserve.engine.webhooks import DefaultWebhooks
 from imgserve.jobs.model import Accepted, OutboxEntry, OutputResult, Settlement
 from imgserve.request.webhook import Webhook
 from tests.support.hooks import NEW_SECRET, SECRET, TAKEN, Receiver, signer, verify
@@ -25,6 +23,8 @@ from tests.support.queues import claimed
 from tests.support.sites import Reply, Seen
 from tests.support.sizes import PATIENCE_S
 from tests.support.transfers import Listener
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOWN = Reply(503, {})
 TRIES_AT_S = (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -280,13 +280,3 @@ async def test_a_slow_receiver_gets_all_without_delay_and_delays_no_other(
     assert max(at_once) == 2
     tries = [told.tries for entry in entries for told in await made.queue.webhook_log(entry.id)]
     assert [len(one) for one in tries] == [1] * 16
-
-
-def test_the_default_webhook_of_a_principal() -> None:
-    own = WebhookConfig("https://own.example.com/", principals=("ann", "bob"))
-    other = WebhookConfig("https://all.example.com/")
-    defaults = DefaultWebhooks({"own": own, "all": other})
-    urls = [defaults.of(name) for name in ("ann", "bob", "@local")]
-    assert [url and url.url for url in urls] == ["https://own.example.com/"] * 2 + ["https://all.example.com/"]
-    defaults.replace({})
-    assert defaults.of("ann") is None

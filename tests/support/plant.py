@@ -168,25 +168,28 @@ def at(place: Destination) -> ResolvedOutput:
 
 
 @asynccontextmanager
-async def plant(directory: Path, workers: int = 1) -> AsyncIterator[Plant]:
+async def plant(directory: Path, pool: Pool | None = None, workers: int = 1) -> AsyncIterator[Plant]:
+    """Without a pool it has one of its own, of so many workers."""
     for name in ("in", "out", "data"):
         (directory / name).mkdir()
     (directory / "in" / "a.png").write_bytes(pictures.encoded(pictures.scene(64, 48), "png"))
     house = SqliteHouse(directory / "data")
     queue = await house.open(time.time())
-    pool = Pool(PoolConfig(workers=workers), Limits())
     config = TransferConfig(
         allow_networks=("127.0.0.0/8",),
         read_roots=(str(directory / "in"),),
         write_roots=(str(directory / "out"),),
     )
     transfers = Transfers(config, Limits())
-    opened = Plant(directory, house, queue, pool, transfers)
+    renders = pool or Pool(PoolConfig(workers=workers), Limits())
+    opened = Plant(directory, house, queue, renders, transfers)
     try:
-        await pool.start()
+        if pool is None:
+            await renders.start()
         yield opened
     finally:
         await transfers.aclose()
-        await pool.aclose()
+        if pool is None:
+            await renders.aclose()
         opened.close()
         await house.crash()

@@ -1,8 +1,9 @@
-"""When a message to a webhook is tried again."""
+"""When a message to a webhook is tried again, and whose webhook a job has that names none."""
 
 import pytest
 
-from imgserve.engine.webhooks import next_step
+from imgserve.engine.config import WebhookConfig
+from imgserve.engine.webhooks import DefaultWebhooks, next_step
 from imgserve.jobs.model import Message, OutboxEntry, OutboxOutcome
 from imgserve.transfer.faults import WebhookFailed, WebhookGone
 
@@ -44,3 +45,13 @@ def test_each_wait_is_up_to_a_fifth_longer_or_shorter() -> None:
 
 def test_gone_is_the_end() -> None:
     assert next_step(entry(0), WebhookGone("it answered 410"), START, 0.5) == "gone"
+
+
+def test_the_default_webhook_of_a_principal() -> None:
+    own = WebhookConfig("https://own.example.com/", principals=("ann", "bob"))
+    other = WebhookConfig("https://all.example.com/")
+    defaults = DefaultWebhooks({"own": own, "all": other})
+    urls = [defaults.of(name) for name in ("ann", "bob", "@local")]
+    assert [url and url.url for url in urls] == ["https://own.example.com/"] * 2 + ["https://all.example.com/"]
+    defaults.replace({})
+    assert defaults.of("ann") is None
