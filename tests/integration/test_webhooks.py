@@ -17,6 +17,7 @@ from imgserve.engine import delivery, host_turns, webhooks
 from imgserve.engine.outbox import Outbox
 from imgserve.jobs.model import Accepted, OutboxEntry, OutputResult, Settlement
 from imgserve.request.webhook import Webhook
+from tests.integration.test_pool import until
 from tests.support.hooks import NEW_SECRET, SECRET, TAKEN, Receiver, signer, verify
 from tests.support.plant import Plant
 from tests.support.queues import claimed
@@ -76,8 +77,10 @@ async def ended(made: Plant, webhook: Webhook, name: str = "a.png", principal: s
 async def running(made: Plant, max_outbox: int = 8) -> AsyncIterator[None]:
     runner = made.runner(max_outbox=max_outbox)
     runner.start()
-    yield
-    await runner.stop(0.2)
+    try:
+        yield
+    finally:
+        await runner.stop(0.2)
 
 
 async def until_posts(receiver: Receiver, count: int = 1) -> list[Seen]:
@@ -209,7 +212,7 @@ async def test_a_silent_host_holds_up_no_other(made: Plant, hook: Receiver, monk
             started = time.monotonic()
             await until_posts(hook)
             assert time.monotonic() - started < 2.0
-            assert silent.connections >= 1
+            await until(lambda: silent.connections >= 1, "nothing was sent to the silent host")
         is_over.set()
 
 
