@@ -6,8 +6,8 @@
 DIR has photographs, of any format that imgserve reads and at least 2040 px wide: those of Debian's packages
 ``plasma-workspace-wallpapers`` and ``mate-backgrounds``, for example. Each is made a JPEG of 2040 px, 4:2:0 and
 quality 90, and from there fitted into the boxes by the pipeline of the workers. The reference is that JPEG, made
-smaller by Lanczos in linear light, in floats. ``--stored``: by stored values (``linear_light: false``). Other checkouts are compared by a
-run in each.
+smaller by Lanczos in linear light, in floats. ``--stored``: by stored values (``linear_light: false``). Other checkouts
+are compared by a run in each.
 """
 
 import argparse
