@@ -108,7 +108,8 @@ async def test_killed_at_every_step(tmp_path: Path, point: str) -> None:
             assert cache.stats().entries == len(files(tmp_path)), "the index knows all files"
             assert cache.stats().size_bytes == stored_bytes(tmp_path)
             assert cache.stats().damaged == 0, "no half file ever has a name"
-    assert hits > 0 or "purge" in point
+    # A purge of everything reaches these, and leaves nothing that could be found.
+    assert hits > 0 or "purge" in point or point == "cache_noted"
 
 
 async def test_killed_at_any_time(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from imgserve.engine.cache.index import Index, remove_index, take_over
 from imgserve.engine.cache.memory import Hit, Memory, hit_of
 from imgserve.engine.cache.names import FAN, number_of, range_of
 from imgserve.engine.cache.notes import Notes, Row
+from imgserve.engine.cache.parallel import each
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Record, Records, Scope, UnderWay, is_refused
 
 META = Meta("image/png", '"e"', 0, 0)
@@ -139,6 +140,11 @@ def test_the_last_note_counts() -> None:
     assert notes.added_bytes == 0
 
 
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 100])
+def test_results_of_many_threads_are_in_order(count: int) -> None:
+    assert each(str, range(count)) == [str(number) for number in range(count)]
+
+
 def test_notes_that_grow_too_many_are_known_to_be_lost() -> None:
     notes = Notes()
     for number in range(100_001):
@@ -185,7 +191,8 @@ def test_the_index_knows_whose_source_it_does_not_know(tmp_path: Path) -> None:
     unread = [Row(row(number).name, 10, 5) for number in (1, 2)]
     index.put([*unread, row(3)], [])
     index.put([row(2)], [])
-    assert index.unread(10) == unread[:1]
+    assert index.unread(b"", 10) == unread[:1]
+    assert index.unread(unread[0].name, 10) == []
     assert index.of_prefix("", 9, 10) == [row(2).name, row(3).name]
     assert index.between(range_of(0)) == {row(number).name: 10 for number in (1, 2, 3)}
     index.close()

@@ -103,9 +103,9 @@ class Index:
         """Name and size."""
         return dict(rows(self._db, SQL["between"], names))
 
-    def unread(self, count: int) -> list[Row]:
-        """Those of which the source is not known."""
-        return [Row(*row) for row in rows(self._db, SQL["unread"], (count,))]
+    def unread(self, after: bytes, count: int) -> list[Row]:
+        """The next ones behind a name, in order, of which the source is not known."""
+        return [Row(*row) for row in rows(self._db, SQL["unread"], (after, count))]
 
     def of_prefix(self, prefix: str, epoch: int, count: int) -> list[bytes]:
         """Entries of an epoch before this one whose source begins so."""

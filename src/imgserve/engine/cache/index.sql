@@ -2,7 +2,7 @@
 CREATE TABLE entry (name BLOB PRIMARY KEY, size INTEGER NOT NULL, used_at INTEGER NOT NULL, epoch INTEGER NOT NULL,
     source TEXT) STRICT, WITHOUT ROWID;
 CREATE INDEX entry_used ON entry (used_at);
-CREATE INDEX entry_source ON entry (source);
+CREATE INDEX entry_source ON entry (source) WHERE source IS NOT NULL;
 CREATE TABLE total (entries INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
 INSERT INTO total VALUES (0, 0);
 CREATE TRIGGER entry_came AFTER INSERT ON entry BEGIN
@@ -40,4 +40,4 @@ SELECT name, size FROM entry WHERE name >= ? AND name < ?
 SELECT name FROM entry WHERE source >= ? AND source < ? AND epoch < ? LIMIT ?
 
 -- name: unread
-SELECT name, size, used_at FROM entry WHERE source IS NULL LIMIT ?
+SELECT name, size, used_at FROM entry WHERE source IS NULL AND name > ? ORDER BY name LIMIT ?

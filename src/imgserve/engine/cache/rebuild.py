@@ -7,6 +7,7 @@ it has found are read when a prefix is purged, not before.
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,7 @@ from imgserve.engine.cache.entry import Damaged, Header
 from imgserve.engine.cache.index import Index
 from imgserve.engine.cache.names import FAN, range_of
 from imgserve.engine.cache.notes import Row
+from imgserve.engine.cache.parallel import each
 from imgserve.engine.cache.store import Store
 from imgserve.telemetry import logs
 
@@ -28,10 +30,12 @@ class Rebuild:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._walk: Iterator[None] | None = None
+        # The sources of all entries up to this name are known.
+        self._read_to = b""
         self.is_whole = False
 
     def begin(self, *, is_whole: bool) -> None:
-        self.is_whole, self._walk = is_whole, None
+        self.is_whole, self._walk, self._read_to = is_whole, None, b""
 
     def go_on(self, index: Index, is_over: Callable[[], bool]) -> None:
         """Compare more directories, until all are or ``is_over``. Raises OSError, IndexFault."""
@@ -48,36 +52,26 @@ class Rebuild:
         """A step for some directories."""
         started_at, found = time.monotonic(), 0
         for first in range(0, FAN, _WALKED_AT_ONCE):
+            numbers = range(first, first + _WALKED_AT_ONCE)
+            # In this order: an entry that comes in between has a note, which is written later.
+            used = each(self._store.used, numbers)
             with index.transaction():
-                for number in range(first, first + _WALKED_AT_ONCE):
-                    found += self._compare(index, number)
+                found += sum(map(partial(_compare, index), numbers, used))
             yield
         logs.event("cache_index_rebuilt", found=found, ms=(time.monotonic() - started_at) * 1000)
 
-    def _compare(self, index: Index, number: int) -> int:
-        """The number of entries of a directory that the index did not know, or knew of another size.
-
-        No header is read: on a disk that has none of them in memory, a million would take minutes.
-        """
-        # In this order: an entry that comes in between has a note, which is written later.
-        used = self._store.used(number)
-        known = index.between(range_of(number))
-        rows = [Row(name, *each) for name, each in used.items() if known.get(name) != each[0]]
-        index.put(rows, known.keys() - used.keys())
-        return len(rows)
-
     def read_headers(self, index: Index, is_over: Callable[[], bool]) -> bool:
         """Learn the sources of entries that the walk has found; false: there are more. Raises OSError, IndexFault."""
-        while unread := index.unread(_READ_AT_ONCE):
+        while unread := index.unread(self._read_to, _READ_AT_ONCE):
             found, gone = list[Row](), list[bytes]()
-            for row in unread:
-                header = self._header(row.name)
+            for row, header in zip(unread, each(self._header, [row.name for row in unread]), strict=True):
                 if header is None:
                     gone.append(row.name)
                 else:
                     found.append(msgspec.structs.replace(row, epoch=header.epoch, source=header.key.source))
             with index.transaction():
                 index.put(found, gone)
+            self._read_to = unread[-1].name
             if is_over():
                 return False
         return True
@@ -89,3 +83,14 @@ class Rebuild:
         except Damaged:
             self._store.remove(name)
             return None
+
+
+def _compare(index: Index, number: int, used: dict[bytes, tuple[int, int]]) -> int:
+    """The number of entries of a directory that the index did not know, or knew of another size.
+
+    No header is read: on a disk that has none of them in memory, a million would take minutes.
+    """
+    known = index.between(range_of(number))
+    rows = [Row(name, size, used_at) for name, (size, used_at) in used.items() if known.get(name) != size]
+    index.put(rows, known.keys() - used.keys())
+    return len(rows)
