@@ -158,7 +158,7 @@ chaos:
 CONFORMANCE := openapi pooled iiif viewer thumbor
 CONFORMANCE_TARGETS := $(CONFORMANCE:%=conformance-%)
 conformance-openapi: TESTS = $(addprefix tests/conformance/test_,openapi.py webhooks.py buckets.py quickstart.py)
-conformance-pooled: TESTS = tests/contract/queue -k pooled
+conformance-pooled: TESTS = tests/contract/queue -k 'pooled or random'
 conformance-iiif: TESTS = tests/conformance/test_iiif.py
 conformance-thumbor: TESTS = tests/conformance/test_thumbor.py
 conformance-viewer: TESTS = tests/conformance/test_viewer.py

@@ -58,18 +58,6 @@ PASSED = timedelta(minutes=5)
 TODAY = "today"
 
 
-def releases() -> Iterator[object]:
-    """With each change the oldest and the newest: the oldest takes every step of the schema. All in full size."""
-    by_age = sorted(recordings(), key=lambda name: [int(part) for part in _release_of(name).split(".")])
-    ends = {_release_of(by_age[0]), _release_of(by_age[-1])}
-    for name in by_age:
-        yield pytest.param(name, marks=() if _release_of(name) in ends else pytest.mark.full_size)
-
-
-def _release_of(recording: str) -> str:
-    return recording.partition("/")[0]
-
-
 class Upgraded(NamedTuple):
     directory: Path
     record: Record
@@ -79,7 +67,7 @@ class Upgraded(NamedTuple):
     repeats: dict[str, Answer]
 
 
-@pytest.fixture(scope="module", params=(*releases(), TODAY))
+@pytest.fixture(scope="module", params=(*recordings(), TODAY))
 def upgraded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: Postgres
 ) -> Iterator[Upgraded]:
