@@ -103,5 +103,7 @@ def test_the_package_is_light() -> None:
     heavy = {"pycurl", "pyvips", "apsw", "uvicorn", "uvloop", "obstore", "prometheus_client"}
     own = {name.split(".")[1] for name in loaded if name.startswith("imgserve.")}
     assert not heavy & set(loaded)
-    assert own <= {"api", "client", "errors", "request", "setting"}
+    assert own <= {"api", "client", "engine", "errors", "request", "setting"}
+    figures = ["imgserve.engine.cache", "imgserve.engine.cache.stats"]
+    assert [name for name in loaded if name.startswith("imgserve.engine.")] == figures
     assert [name for name in loaded if name.startswith("imgserve.api.")] == ["imgserve.api.control_socket"]
