@@ -12,6 +12,7 @@ from imgserve.engine.cache.notes import Row
 from imgserve.settings.load import load
 from imgserve.settings.tree import Settings
 
+TWICE = 'sources = ["http://a.test/"]\nbase_url = "http://a.test/"\n'
 OPEN = 'allow_unsigned = true\nsources = ["a.test", "b.test"]\n'
 SIGNED = 'key_file = "key"\nsalt_file = "salt"\n'
 
@@ -37,6 +38,7 @@ def said(settings: Settings, about: str) -> list[tuple[str, str]]:
         (f'[get.imgproxy]\npath = "/i"\n{SIGNED}sources = ["a.test"]', "ok", "/i, signed, 1 source"),
         (f'[get.thumbor]\npath = "/i"\n{OPEN}base_url = "http://c.test/"', "warning", "/i, not signed: anybody"),
         (f'[get.imgproxy]\npath = "/i"\n{SIGNED}{OPEN}', "warning", "pictures of 2 sources"),
+        (f'[get.imgproxy]\npath = "/i"\n{SIGNED}{TWICE}', "ok", "/i, signed, 1 source"),
         (f'[get.iiif]\npath = "/i"\n{OPEN}', "warning", "/i, not signed"),
         (f'[get.iiif]\npath = "/i"\n{OPEN}max_area = 9', "ok", "not signed, as URLs of IIIF are not, 2 sources"),
     ],

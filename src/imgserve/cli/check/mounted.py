@@ -42,7 +42,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _mount(name: str, mount: MountConfig, settings: Settings) -> Finding:
-    about, count = f"get.{name}", len(mount.sources) + len(mount.names) + bool(mount.base_url)
+    about, count = f"get.{name}", len({*mount.sources, *mount.names.values(), mount.base_url} - {""})
     of = counted(count, "source") if count else "any source"
     if not mount.allow_unsigned:
         return ok(about, f"{mount.path}, signed, {of}")
