@@ -97,6 +97,7 @@ def test_the_bytes_of_a_fallback(site: Gets) -> None:
     assert colour(site.get(path)) == (255, 0, 0)
     paint(site.directory.parent / "missing.png", BLUE)
     reload(site)
+    assert " pictures=2 mounts=2" in site.server.log
     assert colour(site.get(path)) == (0, 0, 255)
 
 

@@ -31,6 +31,10 @@ class Mounts:
         """From the next request on."""
         self._mounted = sorted(mounted, key=lambda mount: len(mount.path), reverse=True)
 
+    @property
+    def count(self) -> int:
+        return len(self._mounted)
+
     def at(self, scope: Scope) -> Mounted | None:
         """The mount of the longest path that the request's begins with; ``scope["mount_path"]`` is then the rest."""
         if not self._mounted or scope["method"] not in METHODS or _is_reserved(scope["path"]):

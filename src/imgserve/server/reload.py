@@ -69,7 +69,9 @@ class Reload:
             else:
                 counts = {"keys": len(self._keys.known), "presets": len(self._presets.recipes)}
                 counts |= {"credentials": len(self._last.credentials), "webhooks": len(self._last.webhooks)}
-                logs.event("reloaded", **counts, pictures=len(self.components.named) if self.components else 0)
+                if (running := self.components) is not None:
+                    counts |= {"pictures": len(running.named), "mounts": running.on_the_fly.mounts.count}
+                logs.event("reloaded", **counts)
 
     async def _replace_all(self) -> None:
         new_keys = self._settings.api.keys()
