@@ -28,8 +28,8 @@ def test_the_network_of_a_client(clients: Clients, address: str, forwarded: str,
 @pytest.mark.parametrize(
     ("address", "headers", "version", "sign"),
     [
-        ("127.0.0.1", {b"x-forwarded-for": "203.0.113.9"}, "1.1", "a x-forwarded-for header"),
-        ("::1", {b"accept": "*/*", b"via": "1.1 varnish"}, "1.1", "a via header"),
+        ("127.0.0.1", {b"x-forwarded-for": "203.0.113.9"}, "1.1", "the header x-forwarded-for"),
+        ("::1", {b"accept": "*/*", b"via": "1.1 varnish"}, "1.1", "the header via"),
         ("127.0.0.1", {b"connection": "close"}, "1.0", "HTTP/1.0 and Connection: close"),
         ("127.0.0.1", {b"accept": "*/*", b"host": "a.test"}, "1.1", ""),
         ("127.0.0.1", {b"connection": "close"}, "1.1", ""),

@@ -43,7 +43,7 @@ def _sign_of_proxy(headers: Mapping[bytes, str], http_version: str) -> str:
     for name in headers:
         text = name.decode("latin-1")
         if is_forwarding(text):
-            return f"a {text[:60]} header"
+            return f"the header {text[:60]}"
     # nginx's proxy_pass, with nothing else set.
     is_plain = http_version == "1.0" and headers.get(b"connection", "").lower() == "close"
     return "HTTP/1.0 and Connection: close" if is_plain else ""
