@@ -224,7 +224,8 @@ class MountConfig(msgspec.Struct, frozen=True):
     path: Annotated[str, Setting(
         "beginning of its URLs, such as `/` or `/images`; without one the dialect is off")] = ""
     sources: Annotated[Texts, Setting(
-        "beginnings of URLs that may be shown, and that redirects of these may lead to",
+        "beginnings of URLs, or hosts (`a.example`, `*.a.example:8080`), that may be shown, and that redirects of "
+        "these may lead to",
         default="all, if every URL is signed")] = ()
     public_url: Annotated[str, Setting(
         "of the mount, in answers that name their own URL", default="as the client called it")] = ""
@@ -232,11 +233,13 @@ class MountConfig(msgspec.Struct, frozen=True):
     names: Annotated[dict[str, str], Setting("short names of beginnings, as `{shop = \"s3://shop/pictures/\"}`")] = {}
     credential: Annotated[Text, Setting(
         "that its sources are asked for with, and watermarks too where it is for their URLs", default="none")] = ""
-    allow_unsigned: Annotated[bool, Setting("URLs need no signature; then `sources` must be given")] = False
+    allow_unsigned: Annotated[bool, Setting(
+        "URLs need no signature; then `sources` or `base_url` must be given")] = False
     max_age_s: Annotated[Amount, Setting("Cache-Control of its pictures: time that caches may keep one", "seconds")] = (
         31_536_000)
     follows_source: Annotated[bool, Setting(
-        "the source's Cache-Control and Expires take the place of it", name="cache_control_of_source")] = False
+        "the source's Cache-Control and Expires take the place of it, and `cache_fresh_s` if it has none",
+        name="cache_control_of_source")] = False
     fallback: Annotated[Text, Setting(
         "name of a picture (`[picture.NAME]`) that is shown where the source cannot be had", default="none")] = ""
     fallback_status: Annotated[int, msgspec.Meta(ge=200, le=599), Setting("status of its answers")] = 200
