@@ -277,7 +277,7 @@ def usual(option: Option) -> str:
         return option.usual
     if isinstance(value, tuple | bool):
         return f"`{msgspec.json.encode(value).decode()}`"
-    return f"{value:,.10g}" if isinstance(value, int | float) else f"`{value}`"
+    return f"{value:,.15g}" if isinstance(value, int | float) else f"`{value}`"
 
 
 def all_metrics() -> Iterator[str]:

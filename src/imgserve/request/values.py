@@ -228,7 +228,8 @@ _CHECKS: Mapping[type[inspect.Type], Callable[[Any, Any], bool]] = {
 
 
 def _range(kind: inspect.IntType | inspect.FloatType) -> str:
-    low = f"from {kind.ge:g}" if kind.ge is not None else f"above {kind.gt:g}" if kind.gt is not None else ""
+    # Not 1e+08.
+    low = f"from {kind.ge:.15g}" if kind.ge is not None else f"above {kind.gt:.15g}" if kind.gt is not None else ""
     high = f"to {kind.le}" if kind.le is not None else f"below {kind.lt}" if kind.lt is not None else ""
     return "".join(f" {word}" for word in (low, high if low or not high.startswith("to") else f"up {high}") if word)
 

@@ -35,6 +35,7 @@ def read_named(value: object) -> Named | None:
 
 class Every(Struct, frozen=True, tag_field="operation", tag="every"):
     whole: Annotated[int, Meta(ge=1, le=20)] | None = None
+    large: Annotated[int, Meta(ge=-100_000_000, le=100_000_000)] = 0
     above: Annotated[float, Meta(gt=0)] = 1.0
     below: Annotated[float, Meta(lt=1)] = 0.0
     number: float = 0.0
@@ -98,6 +99,7 @@ LENGTH = 'expected an integer from 0 to 99 or a percentage such as "12%"'
         ('{"whole": null}', "whole: expected an integer from 1 to 20, got null"),
         ('{"whole": 21}', "whole: expected an integer from 1 to 20, got 21"),
         ('{"whole": 0}', "whole: expected an integer from 1 to 20, got 0"),
+        ('{"large": "a"}', 'large: expected an integer from -100000000 to 100000000, got "a"'),
         ('{"whole": {}}', "whole: expected an integer from 1 to 20, got an object"),
         ('{"above": 0}', "above: expected a number above 0, got 0"),
         ('{"below": 1}', "below: expected a number below 1, got 1"),
