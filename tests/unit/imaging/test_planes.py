@@ -80,16 +80,30 @@ def test_samplings_that_pillow_does_not_write(sampling: int, side: int) -> None:
     assert pictures.distance(shown(smaller(data, size, in_light=False)), expected(size)) < NEAR
 
 
-@functools.cache
-def written(sampling: int) -> bytes:
+def written(sampling: int, image: Image.Image | None = None) -> bytes:
     """By libjpeg-turbo, from RGB."""
+    image = image or pictures.scene(WIDTH, HEIGHT)
     library = ctypes.CDLL("libturbojpeg.so.0")
     library.tjInitCompress.restype = ctypes.c_void_p
     encoder, file, length = ctypes.c_void_p(library.tjInitCompress()), ctypes.c_void_p(), ctypes.c_ulong()
-    pixels = pictures.scene(WIDTH, HEIGHT).convert("RGB").tobytes()
+    pixels, (width, height) = image.convert("RGB").tobytes(), image.size
     places = (ctypes.byref(file), ctypes.byref(length))
-    assert library.tjCompress2(encoder, pixels, WIDTH, WIDTH * 3, HEIGHT, 0, *places, sampling, 95, 0) == 0
+    assert library.tjCompress2(encoder, pixels, width, width * 3, height, 0, *places, sampling, 95, 0) == 0
     return ctypes.string_at(file, length.value)
+
+
+@pytest.mark.parametrize("sampling", [0, 1, 2, 4, 5], ids=["4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1"])
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+def test_luma_beyond_the_picture_repeats_its_edge(sampling: int, side: int) -> None:
+    """Of 257 pixels an eighth is 33, one block each: the library writes no 34th, which the resampler reads."""
+    for size in ((257, 257), (250, 263), (1, 1)):
+        data = written(sampling, Image.new("RGB", size, (255, 255, 255)))
+        stored = turbojpeg.shape(data)
+        assert stored is not None
+        decoded = turbojpeg.decode_planes(data, stored, side)
+        assert decoded is not None
+        for plane in decoded.planes:
+            assert len(set(plane.samples)) == 1, (size, plane.width, plane.height)
 
 
 @pytest.mark.parametrize("in_light", [True, False])

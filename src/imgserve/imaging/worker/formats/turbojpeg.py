@@ -194,8 +194,21 @@ def decode_planes(data: Data, shape: Stored, shrink: int) -> Planes | None:
     options = (width, None, height, _STOP_ON_WARNING | _LIMIT_SCANS)
     if _TURBO.library.tjDecompressToYUVPlanes(_TURBO.decoder, source, len(pinned), targets, *options) != 0:
         return None
-    found = zip(buffers, sides, of_planes, strict=True)
-    return Planes(tuple(Plane(*side, *to_one, bytes(buffer)) for buffer, side, to_one in found))
+    _repeat_edges(buffers[0], sides[0], (width, height))
+    planes = zip(sides, of_planes, buffers, strict=True)
+    return Planes(tuple(Plane(*side, *to_one, bytes(buffer)) for side, to_one, buffer in planes))
+
+
+def _repeat_edges(plane: bytearray, sides: tuple[int, int], picture: tuple[int, int]) -> None:
+    """Fill the columns and rows of luma beyond the picture. The library decodes whole blocks: at a small scale what is
+    further out is memory that it has not written.
+    """
+    columns, rows = sides
+    width, height = picture
+    for column in range(width, columns):
+        plane[column::columns] = plane[width - 1 :: columns]
+    last_row = plane[(height - 1) * columns : height * columns]
+    plane[height * columns :] = last_row * (rows - height)
 
 
 def _address(data: Data) -> tuple[pyvips.ffi.CData, int]:
