@@ -222,6 +222,16 @@ def test_cache_control_is_the_settings_the_sources_or_that_of_the_urls_end(lasti
     assert lasting.get(imgproxy_signed(f"/exp:{int(time.time()) - 1}/plain/control.jpg")).status == 404
 
 
+def test_a_private_source_stays_private_when_a_304_does_not_say_so_again(strict: Gets) -> None:
+    strict.put("again.jpg")
+    strict.web.behave("/again.jpg", Behaviour(headers={"Cache-Control": "private, no-cache"}))
+    assert strict.get(thumbor("again.jpg"))["cache-control"] == "private, no-cache"
+    strict.web.behave("/again.jpg", Behaviour())
+    for _ in range(2):
+        assert strict.get(thumbor("again.jpg"))["cache-control"].startswith("private, max-age=")
+    assert strict.fetches("again.jpg") == [200, 304]
+
+
 def test_caches_in_front_may_show_a_stale_picture_as_this_one_does(lasting: Gets, strict: Gets) -> None:
     """As ``lasting`` and ``strict`` do themselves, which have other settings; but not what is to end soon."""
     lasting.put("front.jpg")

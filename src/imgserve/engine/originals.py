@@ -150,6 +150,8 @@ class Originals:
                 blob = await fetch.finish()
             if fetch.is_unchanged and hit is not None:
                 meta = self._stamped(hit.meta, fetch.version, fetch.hops)
+                if not fetch.version.cache_control:  # 304 may leave a field out that has not changed
+                    meta = msgspec.structs.replace(meta, is_private=hit.meta.is_private)
                 original = await self._of_hit(hit, meta)
             else:
                 validator = Validator(fetch.version.etag, fetch.version.modified)
