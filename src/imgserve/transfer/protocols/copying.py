@@ -74,7 +74,11 @@ def _version(file: os.stat_result) -> Version:
     not the same on all machines that mount it.
     """
     etag = f'"{file.st_ino:x}-{file.st_size:x}-{file.st_mtime_ns:x}-{file.st_ctime_ns:x}"'
-    return Version(etag, formatdate(file.st_mtime, usegmt=True))
+    try:
+        modified = formatdate(file.st_mtime, usegmt=True)
+    except ValueError:  # a year that no such date has, before 1 or after 9999
+        modified = ""
+    return Version(etag, modified)
 
 
 def _copy(opened: ExitStack, descriptor: int, blob: Blob, into: Fetch, copying: Future[None]) -> None:
