@@ -17,6 +17,7 @@ from examples.receivers import Behaviour
 
 from tests.support.daemon import wait_until
 from tests.support.getting import KEY, PHOTO, SALT, Gets, Reply, begun, gets, imgproxy_signed
+from tests.support.native import Caller
 from tests.support.pictures import encoded, scene, slow_svg
 
 OTHER = encoded(scene(200, 200), "jpeg")
@@ -220,6 +221,15 @@ def test_cache_control_is_the_settings_the_sources_or_that_of_the_urls_end(lasti
         assert lasting.get(thumbor("own.jpg"))["cache-control"].startswith("private, max-age=")
     assert lasting.get(url("own.jpg"))["cache-control"] == A_YEAR, "the mount's own setting says so"
     assert lasting.get(imgproxy_signed(f"/exp:{int(time.time()) - 1}/plain/control.jpg")).status == 404
+
+
+def test_after_a_purge_nothing_is_remembered_of_a_source_whose_etag_never_changes(strict: Gets) -> None:
+    source = strict.put("constant.jpg", encoded(scene(200, 100), "jpeg"))
+    strict.web.behave("/constant.jpg", Behaviour(headers={"ETag": '"constant"'}))
+    assert strict.get(url("constant.jpg")).size == (40, 20)
+    strict.put("constant.jpg", encoded(scene(100, 200), "jpeg"))
+    assert Caller(strict.server)("POST", "/v1/cache/purge", {"source": source}).status == 200
+    assert strict.get(url("constant.jpg")).size == (20, 40)
 
 
 def test_a_private_source_stays_private_when_a_304_does_not_say_so_again(strict: Gets) -> None:

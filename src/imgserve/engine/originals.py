@@ -6,7 +6,7 @@ In: a judged ``Source``. Out: its bytes with the validator that identifies them.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Self
 
@@ -43,17 +43,21 @@ _Flight = tuple[Key, tuple[int, int], tuple[UrlPrefix, ...]]
 
 
 class Original(msgspec.Struct, frozen=True):
-    """A handle of a source's bytes, which its owner closes. ``meta`` has validator and times."""
+    """A handle of a source's bytes, which its owner closes. ``meta`` has validator and times.
+
+    ``generation``: that of the source's purges when it was asked for.
+    """
 
     blob: Blob
     meta: Meta
     source: str = ""
+    generation: tuple[int, int] = (0, 0)
 
     @property
-    def identity(self) -> tuple[str, ...]:
-        """Equal for equal bytes."""
+    def identity(self) -> Hashable:
+        """Equal for equal bytes. Without a digest that is the word of the source's host, which a purge overrules."""
         validator = self.meta.validator
-        return (validator.digest,) if validator.digest else (self.source, validator.etag)
+        return validator.digest or (self.source, validator.etag, self.generation)
 
     def share(self) -> "Original":
         return msgspec.structs.replace(self, blob=self.blob.share())
@@ -109,17 +113,19 @@ class Originals:
         """The bytes, which the caller closes. Raises the transfer's faults."""
         key = self.key_of(source, mount)
         # One that was asked for after a purge gets no bytes from before it.
-        flight = (key, self._cache.generation_of(key), mount.sources.listed)
+        generation = self._cache.generation_of(key)
+        flight = (key, generation, mount.sources.listed)
         self._raise_known(flight)
 
         def begin() -> asyncio.Task[Original]:
             return asyncio.create_task(self._got(key, source, mount))
 
         try:
-            return await self._under_way.result(flight, begin)
+            original = await self._under_way.result(flight, begin)
         except _OF_SOURCE as error:
             self._remember(flight, error)
             raise
+        return msgspec.structs.replace(original, generation=generation)
 
     async def _got(self, key: Key, source: Source, mount: Mount) -> Original:
         with self._cache.begin(key) as work:

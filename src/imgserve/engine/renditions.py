@@ -4,7 +4,7 @@ Called by ``images``, which keeps what comes out.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -60,7 +60,7 @@ class Renditions:
         self._limits = limits
         self._quality = quality
         self._within_s = within_s
-        self._infos: OrderedDict[tuple[tuple[str, ...], LoadOptions], ImageInfo] = OrderedDict()
+        self._infos: OrderedDict[tuple[Hashable, LoadOptions], ImageInfo] = OrderedDict()
 
     async def info(self, original: Original, principal: str, load: LoadOptions = DEFAULT_LOAD) -> ImageInfo:
         """The header of what ``load`` takes of the source. Raises the pool's faults."""
