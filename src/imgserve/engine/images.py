@@ -275,7 +275,7 @@ class Images:
             else:
                 rendered, state = await self._renditions.of(mount, wanted.asked, original), "made"
                 blob, meta = rendered.blob, _renewed(msgspec.structs.replace(rendered.meta, etag=etag), original)
-            # Else it may show a watermark of after a reload under the key of before.
+            # After a reload it may show the new watermark, and its key stands for the older one.
             if self._engine(mount, source) == wanted.key.engine:
                 self._cache.store(work, blob, meta)
             return Made(meta, blob, state)

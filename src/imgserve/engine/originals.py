@@ -99,7 +99,7 @@ class Originals:
         return Key(source.url, variant=credentials.identity(source.sends, mount.principal.id, source.url))
 
     async def known(self, source: Source, mount: Mount) -> Meta | None:
-        """Of a source whose bytes need not be read. For answers that need none. Raises as ``get`` does for a file."""
+        """None if the bytes have to be read. For answers that need none. Raises for a file as ``get`` does."""
         if not source.origin:
             version = await self._transfers.files.version_of(source)
             return self._meta(Validator(version.etag, version.modified), version)
@@ -139,7 +139,7 @@ class Originals:
                 return await self._fetched(work, source, mount, hit)
 
     async def _found(self, key: Key, mount: Mount) -> Hit | None:
-        """What is cached, if this mount may have it: another one's list may let redirects lead further."""
+        """The cached source, if this mount's list admits the redirects that led to it. Another list may admit more."""
         with gets.stage("cache"):
             hit = await self._cache.find(key)
         if hit is not None and not all(map(mount.sources.admits, hit.meta.hops)):

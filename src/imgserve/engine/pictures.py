@@ -50,7 +50,7 @@ class NamedPictures:
         return self._blobs[name].share()
 
     def version(self, names: Iterable[str]) -> str:
-        """Another one for other bytes of any of these. Empty for no names."""
+        """Changes with the bytes of any of these pictures. Empty for no names."""
         return " ".join(self._digest(name) if name in self._blobs else "none" for name in names)
 
     def _digest(self, name: str) -> str:

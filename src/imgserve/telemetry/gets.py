@@ -1,4 +1,4 @@
-"""What GETs of mounted dialects are answered with, and what they take, in plain numbers that ``metrics`` reads.
+"""Counts of answers to GETs of mounted dialects, and the time of their stages, in plain numbers that ``metrics`` reads.
 
 A cached picture is answered in some 30 µs; the library's own counters would be a tenth of that. A task that works for a
 GET has it as ``current``: the stages of its work count for its dialect, and stand in its line of the access log. Work
@@ -33,7 +33,7 @@ class Tally:
 
 
 class Answers(Tally):
-    """Of one kind. ``size_bytes``: of their bodies."""
+    """Answers of one kind. ``size_bytes`` is the sum of their bodies."""
 
     __slots__ = ("size_bytes",)
 
@@ -62,7 +62,7 @@ class Get:
         self.stages: dict[str, float] = {}
 
     def ms(self, stage: str) -> float | None:
-        """None: it had none of it."""
+        """None if the request had no such stage."""
         seconds = self.stages.get(stage)
         return None if seconds is None else seconds * 1000
 
@@ -77,7 +77,7 @@ def begin(dialect: str) -> Get:
 
 
 def part_from_here() -> None:
-    """What this task does from now on is not waited for by the request that began it."""
+    """Part this task from the request that began it, which does not wait for it. Its stages count for the dialect."""
     get = current.get()
     if get is not None:
         begin(get.dialect)

@@ -52,7 +52,7 @@ class S3Access(msgspec.Struct, frozen=True):
 
 
 class _Credential(msgspec.Struct, frozen=True):
-    """One of the settings, its prefixes parsed. ``identity``: another one may get other pictures from the same URL."""
+    """One of the settings, its prefixes parsed. With another ``identity`` the same URL may have another picture."""
 
     name: str
     config: CredentialConfig
@@ -100,7 +100,7 @@ class Credentials:
             raise
 
     def identity(self, access: Access, principal: str, text: str) -> str:
-        """Stands for the credential of a transfer, but for its secret and its rights; empty for none.
+        """Identifies the credential of a transfer by all of its fields but secret and rights. Empty if it needs none.
 
         Raises CredentialNotAllowed.
         """

@@ -44,14 +44,14 @@ def _pieces(fd: int, lead: Lead) -> Iterator[bytes]:
 
 
 def header_of(fd: int) -> Header:
-    """That of an entry whose body is not verified. Raises Damaged, OSError."""
+    """The header of an entry whose body is not verified. Raises Damaged, OSError."""
     start = os.pread(fd, _HEADER_READ_BYTES, 0)
     end = body_at(start)
     return lead_of(start if end <= len(start) else os.pread(fd, end, 0)).header
 
 
 def write(fd: int, *pieces: Buffer) -> None:
-    """All of them. Raises OSError."""
+    """Write all pieces. Raises OSError."""
     waiting = [memoryview(piece) for piece in pieces if len(piece)]
     while waiting:
         written = os.writev(fd, waiting)

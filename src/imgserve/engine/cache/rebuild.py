@@ -1,4 +1,4 @@
-"""The index made to agree with the directories, a part at a time, for ``upkeep``.
+"""Makes the index agree with the directories, a part at a time. Called by ``upkeep``.
 
 The walk compares the names and sizes in each of the directories with those in the index. It is needed when the index is
 new, and when the last server did not close it: the notes of its last second are missing then. The headers of files that

@@ -57,12 +57,13 @@ class Store:
         self.notes = Notes()
         self._lock_fd = self._entries_fd = self._new_fd = -1
         self._numbers = itertools.count()
-        # One is held while a file gets its name or loses it, until that is noted: else the index might learn of the two
-        # in the wrong order. And by a purge that waits until no write is between its last look at the purges and its
-        # rename. Several, by the first digit of the name, so that deletions do not wait for each other.
+        # One is held while a file gets or loses its name, until that is noted: otherwise the index might learn of the
+        # two in the wrong order. A purge takes each once, and so waits for writes that are between their last look at
+        # the purges and their rename. There are several, by the first digit of the name, so that deletions do not wait
+        # for each other.
         self._naming = tuple(threading.Lock() for _ in range(16))
-        # Of each directory: how many names it has lost, and how many of them durably. It begins with one that a server
-        # may have taken which was killed.
+        # Of each directory: how many names it has lost, and how many of them durably. The count begins at one, since a
+        # server that was killed may have deleted names that are not durably gone.
         self._removals, self._synced = [1] * FAN, [0] * FAN
 
     def open(self) -> None:
@@ -180,7 +181,9 @@ class Store:
         return removed
 
     def _sync_removals(self, number: int) -> None:
-        """Those of before too: a purge did not find their files, and a power cut would bring them back."""
+        """Make deletions durable, earlier ones too: a purge did not find their files, and a power cut would bring them
+        back. Raises OSError.
+        """
         with self._naming_of(number):
             removals = self._removals[number]
         if self._synced[number] < removals:

@@ -1,8 +1,8 @@
 """What a client's headers say about pictures: the formats that it accepts by name, and its hints. Pure.
 
 The one reader of Accept. Called by the mounts, which hand the result to their dialect as a ``Negotiable``, and by
-``api/negotiate``. Accept is RFC 9110, sections 12.4.2
-and 12.5.1; the hints are those of https://wicg.github.io/responsive-image-client-hints/, numbers as in RFC 8941.
+``api/negotiate``. Accept is RFC 9110, sections 12.4.2 and 12.5.1; the hints are those of
+https://wicg.github.io/responsive-image-client-hints/, numbers as in RFC 8941.
 """
 
 import re

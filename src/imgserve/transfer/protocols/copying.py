@@ -20,7 +20,7 @@ Open = Callable[[], AbstractContextManager[int]]
 
 
 class _File(NamedTuple):
-    """``opened`` closes it."""
+    """An open file, which ``opened`` closes."""
 
     opened: ExitStack
     descriptor: int
@@ -70,8 +70,8 @@ def _close(looking: Future[_File]) -> None:
 
 
 def _version(file: os.stat_result) -> Version:
-    """The inode changes with a rename over the name, the second time with a write into the file. A device's number is
-    not the same on all machines that mount it.
+    """A rename over the name changes the inode, a write into the file its times. The device's number is left out:
+    machines that mount one file system have different numbers for it.
     """
     etag = f'"{file.st_ino:x}-{file.st_size:x}-{file.st_mtime_ns:x}-{file.st_ctime_ns:x}"'
     try:

@@ -69,7 +69,7 @@ def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
 
 
 def _as_stored(header: Header, part: Part, size: Size) -> tuple[Part, Size] | None:
-    """Before the picture is turned upright; None for a part aside, whose place would be another one."""
+    """Before the picture is turned upright. None for a part that is not in the middle: it would lie elsewhere."""
     if header.orientation == UPRIGHT:
         return part, size
     is_turned = header.orientation >= cover.FIRST_TURNED

@@ -40,7 +40,7 @@ def _to_even(luma: bytes, size: Size) -> bytes:
 
 
 def _chroma(plane: Plane, part: Part, size: Size, side: int) -> bytes:
-    """Of an odd side the last sample is that of the last luma sample alone, as when that is repeated."""
+    """On an odd side the last sample covers the last luma sample alone, as if that were repeated."""
     bands = []
     for top, height, rows in _cuts(part.top, part.height, size.height_px, side):
         tiles = [

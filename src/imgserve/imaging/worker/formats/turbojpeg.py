@@ -181,7 +181,7 @@ def decode(data: Data, shape: Stored, shrink: int) -> Decoded | None:
 
 
 def decode_planes(data: Data, shape: Stored, shrink: int) -> Planes | None:
-    """As ``decode``, in planes: of luma too there is a whole number of chroma samples."""
+    """As ``decode``, in planes. Luma goes on beyond the picture to a whole number of chroma samples."""
     if _TURBO is None:
         return None
     pinned, source = _address(data)

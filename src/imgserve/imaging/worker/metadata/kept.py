@@ -59,7 +59,7 @@ def of(picture: Picture, encode: Encode, output_format: Format, size: Size) -> B
 
 
 def _has_none(picture: Picture) -> bool:
-    """Whether it is plain that there is none, in a tenth of the time that libvips takes to look."""
+    """Whether a plain JPEG certainly has none. libvips takes ten times as long to look."""
     return picture.plain_jpeg is not None and not jpegheader.has_metadata(picture.data)
 
 
