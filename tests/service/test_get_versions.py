@@ -142,6 +142,36 @@ def test_a_watermark_that_changes_while_a_source_is_fetched(site: Gets) -> None:
         assert colour(site.get(path)) == (255, 0, 0)
 
 
+def test_a_credential_that_is_taken_away_while_a_source_is_fetched(site: Gets) -> None:
+    """The picture is sent, and not kept: the next request is refused."""
+    token = site.directory.parent / "token"
+    token.write_text("a-token-of-the-shop")
+    with Held() as held, ThreadPoolExecutor(1) as pool:
+        credential = (
+            f'[credential.shop]\ntype = "bearer"\nsecret_file = "{token}"\nfor = ["{held.url}/"]\n'
+            f'principals = ["@get.imgproxy"]\n'
+        )
+        try:
+            reload(
+                site,
+                ('"http://127.0.0.1"', f'"{held.url}"'),
+                ("max_age_s = 77", 'max_age_s = 77\ncredential = "shop"'),
+                ("[picture.mark]", f"{credential}[picture.mark]"),
+            )
+            path = f"/_/rs:fill:40:40/plain/{held.url.replace(':', '%3A')}/a.jpg@png"
+            asked = pool.submit(site.get, path)
+            held.came.wait()
+            reload(site, ('"@get.imgproxy"', '"@get.iiif"'))
+        finally:
+            held.go.set()
+        assert (asked.result().status, asked.result().size) == (200, (40, 40))
+        reply = site.get(path)
+        assert (reply.status, reply["x-imgserve-state"]) == (404, "")
+        reload(site, ('"@get.iiif"', '"@get.imgproxy"'))
+        assert site.get(path).status == 200
+        until_states(site.server, "made", "refused", "made")
+
+
 def test_the_public_url(site: Gets) -> None:
     """It is in the headers of pictures of IIIF."""
     path = "/iiif/3/photo.jpg/full/20,/0/default.jpg"

@@ -34,7 +34,7 @@ from imgserve.request.dialects.dialect import Asked, Called, Described
 from imgserve.request.source import Source
 from imgserve.telemetry import gets, logs
 from imgserve.transfer.dispatch import Transfers
-from imgserve.transfer.faults import SourceNotFound, SourceTooLarge, SourceUnavailable
+from imgserve.transfer.faults import CredentialNotAllowed, SourceNotFound, SourceTooLarge, SourceUnavailable
 
 # Errors in whose place a mount may show a picture of its own.
 _OF_SOURCE = (SourceNotFound, SourceUnavailable, SourceTooLarge, SourceUnreadable)
@@ -135,6 +135,15 @@ class Images:
         """The settings that the picture depends on, as they are now. Raises CredentialNotAllowed."""
         identity = self._transfers.credentials.identity(source.sends, mount.principal.id, source.url)
         return " ".join(filter(None, (mount.version, self._named.version(mount.pictures), identity)))
+
+    def _is_current(self, wanted: Wanted) -> bool:
+        """Whether its settings are those of its key. After a reload it may show the new watermark under the older key,
+        or the mount may have lost its credential.
+        """
+        try:
+            return self._engine(wanted.mount, wanted.source) == wanted.key.engine
+        except CredentialNotAllowed:
+            return False
 
     def hit(self, wanted: Wanted) -> Hit | None:
         """A fresh picture that is in memory, at once, which the caller closes."""
@@ -238,7 +247,8 @@ class Images:
             original = Original(blob, Meta("", "", 0.0, 0.0, validator=validator))
             rendered = await self._renditions.of(wanted.mount, wanted.asked, original)
             meta = msgspec.structs.replace(rendered.meta, etag=entity_tag(key, validator), validator=validator)
-            self._cache.store(work, rendered.blob, meta)
+            if self._is_current(wanted):
+                self._cache.store(work, rendered.blob, meta)
             return Made(meta, rendered.blob, "fallback")
 
     async def _missed(self, wanted: Wanted, if_none_match: str, if_modified_since: str, client: str) -> Served:
@@ -275,8 +285,7 @@ class Images:
             else:
                 rendered, state = await self._renditions.of(mount, wanted.asked, original), "made"
                 blob, meta = rendered.blob, _renewed(msgspec.structs.replace(rendered.meta, etag=etag), original)
-            # After a reload it may show the new watermark, and its key stands for the older one.
-            if self._engine(mount, source) == wanted.key.engine:
+            if self._is_current(wanted):
                 self._cache.store(work, blob, meta)
             return Made(meta, blob, state)
 
