@@ -232,14 +232,17 @@ def test_after_a_purge_nothing_is_remembered_of_a_source_whose_etag_never_change
     assert strict.get(url("constant.jpg")).size == (20, 40)
 
 
-def test_a_private_source_stays_private_when_a_304_does_not_say_so_again(strict: Gets) -> None:
+def test_a_304_need_not_repeat_what_the_source_said_of_caches(strict: Gets) -> None:
+    """RFC 9111, 4.3.4: such a source stays private, and is asked each time, not once in an hour."""
     strict.put("again.jpg")
     strict.web.behave("/again.jpg", Behaviour(headers={"Cache-Control": "private, no-cache"}))
     assert strict.get(thumbor("again.jpg"))["cache-control"] == "private, no-cache"
     strict.web.behave("/again.jpg", Behaviour())
     for _ in range(2):
-        assert strict.get(thumbor("again.jpg"))["cache-control"].startswith("private, max-age=")
-    assert strict.fetches("again.jpg") == [200, 304]
+        assert strict.get(thumbor("again.jpg"))["cache-control"] == "private, no-cache"
+    assert strict.fetches("again.jpg") == [200, 304, 304]
+    strict.web.behave("/again.jpg", Behaviour(headers={"Cache-Control": "max-age=500"}))
+    assert strict.get(thumbor("again.jpg"))["cache-control"].startswith("public, max-age=")
 
 
 def test_caches_in_front_may_show_a_stale_picture_as_this_one_does(lasting: Gets, strict: Gets) -> None:

@@ -148,7 +148,7 @@ class Originals:
         return hit
 
     async def _fetched(self, work: Work, source: Source, mount: Mount, hit: Hit | None) -> Original:
-        held = UNKNOWN if hit is None else _version(hit.meta.validator)
+        held = UNKNOWN if hit is None else _version(hit.meta)
         with self._transfers.open(
             source, within_s=self._within_s, principal=mount.principal.id, held=held, follows=mount.sources.admits
         ) as fetch:
@@ -156,8 +156,6 @@ class Originals:
                 blob = await fetch.finish()
             if fetch.is_unchanged and hit is not None:
                 meta = self._stamped(hit.meta, fetch.version, fetch.hops)
-                if not fetch.version.cache_control:  # 304 may leave a field out that has not changed
-                    meta = msgspec.structs.replace(meta, is_private=hit.meta.is_private)
                 original = await self._of_hit(hit, meta)
             else:
                 validator = Validator(fetch.version.etag, fetch.version.modified)
@@ -165,7 +163,7 @@ class Originals:
                     validator = msgspec.structs.replace(validator, digest=(await sha256_of(blob)).hex())
                 meta = self._meta(validator, fetch.version, fetch.hops)
                 original = Original(blob.share(), meta, source.url)
-        is_used_again = meta.fresh_until_s > meta.stored_at_s or _version(meta.validator).is_known
+        is_used_again = meta.fresh_until_s > meta.stored_at_s or _version(meta).is_known
         if is_used_again and source.origin and sum(map(len, meta.hops)) <= _MOST_HOPS_LENGTH:
             self._cache.store(work, original.blob, meta)
         return original
@@ -177,7 +175,10 @@ class Originals:
         now_s = self._clock()
         # Lists name no queries, in which there may be signatures.
         meta = msgspec.structs.replace(
-            meta, hops=tuple(hop.partition("?")[0] for hop in hops), is_private=is_private(version)
+            meta,
+            hops=tuple(hop.partition("?")[0] for hop in hops),
+            is_private=is_private(version),
+            cache_control=version.cache_control,
         )
         lifetime_s = fresh_s(version, now_s)
         lifetimes = self._lifetimes
@@ -223,5 +224,6 @@ class Originals:
                 self._errors.popitem(last=False)
 
 
-def _version(validator: Validator) -> Version:
-    return Version(validator.etag, validator.last_modified)
+def _version(meta: Meta) -> Version:
+    """What a 304 has to tell again only where it has changed."""
+    return Version(meta.validator.etag, meta.validator.last_modified, meta.cache_control)

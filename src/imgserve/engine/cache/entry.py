@@ -105,7 +105,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     sent. ``error_until_s``: this answer is sent when the source cannot be asked. ``status`` of an error is cached for
     seconds (a negative entry). ``headers`` are further ones of the answer. ``etag`` is strong, with its quotes.
     ``hops``, of a source: the URLs that redirects led to, without their queries. ``is_private``: its server keeps it
-    from caches that many clients share.
+    from caches that many clients share. ``cache_control``, of a source: the field of its server's answer.
     """
 
     media_type: str
@@ -120,6 +120,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     status: int = 200
     hops: tuple[str, ...] = ()
     is_private: bool = False
+    cache_control: str = ""
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
