@@ -12,7 +12,7 @@ _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})(?![0-9])")
 _LONGEST_LENGTH = 19  # digits of 2**63 - 1
 _FIRST_LETTERS = frozenset({b"c", b"C", b"e", b"E", b"l", b"L"})  # of the fields that are read: most lines need no more
 _PLAIN = frozenset({b"", b"identity"})
-_VERSION = {b"etag": "etag", b"last-modified": "modified", b"cache-control": "cache_control", b"expires": "expires"}
+_VERSION = {b"etag": "etag", b"last-modified": "modified", b"expires": "expires"}
 _UNSUPPORTED = (b"zstd", b"compress", b"dcb", b"dcz")  # compressions that libcurl is built without
 
 
@@ -75,8 +75,15 @@ class Head:
             self.is_compressed = self.is_compressed or any(one in value.lower() for one in _UNSUPPORTED)
         elif name == b"location" and not self.location:
             self.location = text_of(value)
+        elif name == b"cache-control":
+            self._add_cache_control(safe(text_of(value)))
         elif field := _VERSION.get(name):
             self._version.setdefault(field, safe(text_of(value)))
+
+    def _add_cache_control(self, value: str) -> None:
+        """Several of these fields are one list (RFC 9110, 5.3): a proxy may have added its own."""
+        earlier = self._version.get("cache_control", "")
+        self._version["cache_control"] = safe(f"{earlier}, {value}" if earlier and value else value) or earlier
 
 
 def text_of(value: bytes) -> str:
