@@ -205,8 +205,8 @@ def test_no_answer_is_wrong_or_half(tmp_path: Path, name: str, figures: Figures)
             cached.count()
     assert reading.statuses[BUSY] < reading.statuses[200]
     assert reading.faults == [], "\n".join([seed, *reading.faults])
-    assert cached.counted["evicted"] > 0
     if IS_FULL:
+        assert cached.counted["evicted"] > 0
         assert min(reading.statuses[status] for status in (206, 304)) > 100
         assert min(cached.counted[word] for word in ("disk_hits", "damaged")) > 20
     figures("answers", dict(sorted(reading.statuses.items())))
