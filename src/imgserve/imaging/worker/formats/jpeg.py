@@ -21,6 +21,8 @@ from imgserve.request.imageinfo import Size
 _MAX_DECODED_PIXELS = 8_000_000  # for more, libvips' strips need less memory
 _LEFT_TO_RESAMPLE = 2  # libvips' rule: the resampler shrinks at least this much after the decoder
 _LEFT_IN_LIGHT = 1.5  # in linear light no more is needed for the same quality; and below it light shows little
+# In smaller ones light shows little too, since the decoder has made most of the way by stored values.
+_LEAST_PIXELS_IN_LIGHT = 65_536
 _LEAST_IN_PLANES_PX = 16  # where a chroma sample beyond the edge would be seen
 _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
@@ -41,7 +43,7 @@ def again(
     if place is None:
         return None
     part, stored = place
-    is_in_light = is_in_light and _factor(part, stored) >= _LEFT_IN_LIGHT
+    is_in_light = is_in_light and _factor(part, stored) >= _LEFT_IN_LIGHT and _is_large(size)
     shrink = _shrink(picture, header, part, stored, _LEFT_IN_LIGHT if is_in_light else _LEFT_TO_RESAMPLE)
     if shrink is None:
         return None
@@ -111,6 +113,10 @@ def _shrink(picture: Picture, header: Header, part: Part, size: Size, left: floa
         return None
     shrink = next((step for step in _SHRINKS if factor >= step * left), 1)
     return shrink if header.width * header.height / shrink**2 <= _MAX_DECODED_PIXELS else None
+
+
+def _is_large(size: Size) -> bool:
+    return size.width_px * size.height_px >= _LEAST_PIXELS_IN_LIGHT
 
 
 def _factor(part: Part, size: Size) -> float:
