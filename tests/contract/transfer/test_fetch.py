@@ -171,6 +171,25 @@ async def test_waiting_for_memory_is_not_counted(
     )
 
 
+async def test_a_file_that_is_written_into_while_it_is_read_has_no_version(tmp_path: Path) -> None:
+    """Its bytes may be of neither state, so neither one's validator may stand for them."""
+    (tmp_path / "a.jpg").write_bytes(PICTURE)
+    transfers = Transfers(Config(read_roots=(str(tmp_path),), memory_bytes=len(PICTURE)), Limits())
+    holder = Reservation(transfers.budget)
+    await holder.take(len(PICTURE))
+    try:
+        with transfers.open(source(f"file://{tmp_path}/a.jpg")) as fetch:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(fetch.more(0), 1.0)
+            assert fetch.version.is_known, "it is open, and waits for memory"
+            (tmp_path / "a.jpg").write_bytes(PICTURE[::-1])
+            holder.release()
+            with await fetch.finish() as blob:
+                assert (blob.read(), fetch.version) == (PICTURE[::-1], UNKNOWN)
+    finally:
+        await transfers.aclose()
+
+
 async def test_after_the_wait_for_memory_the_clock_goes_on(tmp_path: Path) -> None:
     def answer(peer: socket.socket) -> None:
         peer.recv(4096)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from imgserve.blob import Blob
 from imgserve.timeout import limit, waiting
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.version import Version
+from imgserve.transfer.version import UNKNOWN, Version
 
 _CHUNK_BYTES = 1_000_000
 
@@ -85,3 +85,5 @@ def _copy(opened: ExitStack, descriptor: int, blob: Blob, into: Fetch, copying: 
     with opened:
         while not copying.cancelled() and blob.append_from(descriptor, _CHUNK_BYTES):
             into.check_size(blob.size)
+        if _version(os.fstat(descriptor)) != into.version:
+            into.version = UNKNOWN  # somebody has written into it meanwhile: these bytes may be of neither version

@@ -24,7 +24,7 @@ def is_there() -> bool:
 
 
 def resized(pixels: bytes, width: int, height: int, part: Part, size: Size, samples: Samples) -> bytes:
-    """``part`` as a picture of ``size``. What of it is beyond the pixels is left out."""
+    """``part`` as a picture of ``size``. It ends where the pixels end."""
     kind = getattr(library.PixelType, samples)
     result = library.ImageData(size.width_px, size.height_px, kind)
     box = library.CropBox(part.left, part.top, min(part.width, width - part.left), min(part.height, height - part.top))

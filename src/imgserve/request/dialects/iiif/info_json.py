@@ -1,6 +1,6 @@
 """The description of an image, ``info.json`` (Image API 3.0, section 5; 2.1, section 5). Pure: values in, bytes out.
 
-Whatever its ``sizes`` and ``tiles`` name can be asked for.
+Clients can ask for all that its ``sizes`` and ``tiles`` name.
 """
 
 from collections.abc import Iterable

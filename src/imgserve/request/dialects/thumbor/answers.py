@@ -1,7 +1,7 @@
 """The answers to errors: thumbor's status for each code, and no body. Called by ``dialect``.
 
-thumbor has 400 for URLs and pictures, 404 for sources that cannot be had, 500 for all else. What it does not know, such
-as a server that has too much to do, has the status that it has everywhere here.
+thumbor has 400 for URLs and pictures, 404 for sources that cannot be had, 500 for all else. An error
+that it does not know, such as a server that has too much to do, has the status that it has everywhere here.
 """
 
 from math import ceil
