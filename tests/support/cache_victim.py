@@ -34,6 +34,10 @@ async def main(directory: Path, point: str, nth: int, seed: int) -> None:
     chance, everything = random.Random(seed), keys()
     version = seed * 1_000_000
     async with cache_in(directory, CAP_BYTES, memory_bytes=50_000, clock=Clock()) as cache:
+        for number in range(8):  # so that something is there to be found, whenever the end comes
+            version += 1
+            say("storing", number, version)
+            put(cache, everything[number], body_of(everything[number], version), meta_of())
         await settled(cache)
         if point:
             failpoint.arm(point, nth)
