@@ -1,74 +1,159 @@
-"""How good a smaller picture is, and what it costs: SSIMULACRA2, bytes and CPU time. docs/decisions.md has figures.
+"""How good a smaller picture is, and what it costs: SSIMULACRA2, bytes and CPU time, for each profile.
 
     .venv/bin/pip install ssimulacra2
-    .venv/bin/python -m bench.quality DIR [--boxes 900 680 512 360] [--format jpeg] [--stored]
+    .venv/bin/python -m bench.quality DIR [--boxes 900 680 512 360] [--format jpeg webp avif] [--profiles …] [--stored]
 
 DIR has photographs, of any format that imgserve reads and at least 2040 px wide: those of Debian's packages
-``plasma-workspace-wallpapers`` and ``mate-backgrounds``, for example. Each is made a JPEG of 2040 px, 4:2:0 and
-quality 90, and from there fitted into the boxes by the pipeline of the workers. The reference is that JPEG, made
-smaller by Lanczos in linear light, in floats. ``--stored``: by stored values (``linear_light: false``). Other checkouts
-are compared by a run in each.
+``plasma-workspace-wallpapers`` and ``mate-backgrounds``, for example. Each is made 2040 px wide, in the format of the
+result at quality 90 (JPEG 4:2:0), and from there fitted into the boxes by the pipeline of the workers. The reference is
+that file, made smaller by Lanczos in linear light, in floats. ``--stored``: by stored values (``linear_light: false``).
+Other checkouts are compared by a run in each.
+
+*libvips* is its own ``thumbnail`` and saver, which is also what sharp calls. *At equal bytes* is the score of a
+profile where it writes as many bytes as libvips, minus the score of libvips: on a straight line through the scores of
+two qualities, over the logarithm of the bytes.
 """
 
 import argparse
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import log
 from pathlib import Path
 from statistics import mean, median
+from typing import NamedTuple, get_args
 
 import pyvips
 from bench.effort import score
 
 from imgserve.blob import Blob
 from imgserve.imaging.worker import load, pipeline, vips
+from imgserve.imaging.worker.detect import detect
 from imgserve.imaging.worker.picture import Picture
-from imgserve.request.encode import DEFAULT_QUALITY, Encode, Format
+from imgserve.request.encode import Encode, Format, RenderProfile
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, resolve
 
 WIDTH_PX, QUALITY = 2040, 90
+# As imgproxy's public harness has them.
+BARE_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 75, "avif": 65}
+STEP = 6  # of the quality, for the second point of the line
 _RUNS = 7
+
+Make = Callable[[bytes, Size], bytes]
+
+
+class Row(NamedTuple):
+    score: float
+    lowest: float
+    size_bytes: float
+    cpu_ms: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.quality", description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--boxes", type=int, nargs="+", default=[900, 680, 512, 360])
-    parser.add_argument("--format", default="jpeg")
+    parser.add_argument("--format", nargs="+", choices=BARE_QUALITY, default=["jpeg"])
+    parser.add_argument("--profiles", nargs="+", choices=get_args(RenderProfile), default=get_args(RenderProfile))
     parser.add_argument("--stored", action="store_true", help="by stored values instead of light")
+    parser.add_argument("--effort", type=int, default=0, help="of libvips' AVIF; its own default is 4")
     given = parser.parse_args()
     vips.configure()
-    sources = [photograph(path) for path in sorted(given.directory.iterdir()) if path.is_file()]
-    print(f"{len(sources)} photographs of {WIDTH_PX} px")
-    print("| box | SSIMULACRA2, mean | lowest | KB | CPU, ms |")
-    print("|---|---|---|---|---|")
-    for box in given.boxes:
-        rows = [measured(source, box, given.format, is_stored=given.stored) for source in sources]
-        scores, sizes, times = zip(*rows, strict=True)
-        print(
-            f"| {box} | {mean(scores):.2f} | {min(scores):.1f} | {mean(sizes) / 1024:.1f} | {mean(times):.2f} |",
-            flush=True,
-        )
+    for output_format in given.format:
+        paths = [path for path in sorted(given.directory.iterdir()) if path.is_file()]
+        sources = [photograph(path, output_format) for path in paths]
+        print(f"\n{output_format}: {len(sources)} photographs of {WIDTH_PX} px\n")
+        print("| box | by | SSIMULACRA2, mean | lowest | KB | CPU, ms | at equal bytes |")
+        print("|---|---|---|---|---|---|---|")
+        for box in given.boxes:
+            compare(sources, box, output_format, given.profiles, is_stored=given.stored, effort=given.effort)
 
 
-def photograph(path: Path) -> bytes:
+def compare(
+    sources: Sequence[bytes],
+    box: int,
+    output_format: Format,
+    profiles: Sequence[RenderProfile],
+    *,
+    is_stored: bool,
+    effort: int,
+) -> None:
+    bare_quality = BARE_QUALITY[output_format]
+    bare = measured(sources, box, partial(of_libvips, output_format=output_format, quality=bare_quality, effort=effort))
+    print_row(box, "libvips", bare, 0.0)
+    for profile in profiles:
+        points = []
+        for quality in (bare_quality, bare_quality + STEP):
+            make = maker(output_format, profile, quality, is_stored=is_stored)
+            points.append(measured(sources, box, make, runs=_RUNS if quality == bare_quality else 1))
+        print_row(box, profile, points[0], at_bytes(points, bare.size_bytes) - bare.score)
+
+
+def print_row(box: int, name: str, row: Row, gained: float) -> None:
+    shown = f"{row.score:.2f} | {row.lowest:.1f} | {row.size_bytes / 1024:.1f} | {row.cpu_ms:.2f} | {gained:+.2f}"
+    print(f"| {box} | {name} | {shown} |", flush=True)
+
+
+def at_bytes(points: Sequence[Row], size_bytes: float) -> float:
+    """The score at so many bytes, on the line through both points."""
+    first, second = points
+    slope = (second.score - first.score) / log(second.size_bytes / first.size_bytes)
+    return first.score + slope * log(size_bytes / first.size_bytes)
+
+
+def photograph(path: Path, output_format: Format = "jpeg") -> bytes:
+    """Of ``WIDTH_PX``, in this format."""
     image = pyvips.Image.new_from_file(str(path)).thumbnail_image(WIDTH_PX, linear=True, height=10**6)
-    return bytes(image.colourspace("srgb").jpegsave_buffer(Q=QUALITY, subsample_mode="on", keep="none"))
+    image = image.colourspace("srgb")
+    if output_format == "jpeg":
+        return bytes(image.jpegsave_buffer(Q=QUALITY, subsample_mode="on", keep="none"))
+    if output_format == "avif":
+        return bytes(image.heifsave_buffer(Q=QUALITY, compression="av1", effort=1, keep="none"))
+    return bytes(image.webpsave_buffer(Q=QUALITY, keep="none"))
 
 
-def measured(source: bytes, box: int, output_format: Format, *, is_stored: bool) -> tuple[float, int, float]:
+def measured(sources: Sequence[bytes], box: int, make: Make, runs: int = _RUNS) -> Row:
+    rows = [_measured(source, box, make, runs) for source in sources]
+    scores, sizes, times = zip(*rows, strict=True)
+    return Row(mean(scores), min(scores), mean(sizes), mean(times))
+
+
+def _measured(source: bytes, box: int, make: Make, runs: int) -> tuple[float, int, float]:
     """The score, the bytes, and the milliseconds of CPU time."""
-    resize = Resize(box, box, fit="inside", linear_light=False if is_stored else "auto")
-    recipe = Recipe((resize,), Encode(output_format))
-    rendering = resolve(recipe, load.info(Picture(source, "jpeg")), Limits(), DEFAULT_QUALITY)
+    size = resolve(Recipe((Resize(box, box, fit="inside"),)), info_of(source), Limits()).size
+    assert size is not None
     times, file = [], b""
-    for _ in range(_RUNS):
+    for _ in range(runs):
         begin = time.process_time()
-        file = rendered(source, rendering)
+        file = make(source, size)
         times.append((time.process_time() - begin) * 1000)
-    assert rendering.size is not None
-    return score(reference(source, rendering.size.width_px, rendering.size.height_px), file), len(file), median(times)
+    return score(reference(source, size.width_px, size.height_px), file), len(file), median(times)
+
+
+def maker(output_format: Format, profile: RenderProfile, quality: int, *, is_stored: bool = False) -> Make:
+    def make(source: bytes, size: Size) -> bytes:
+        resize = Resize(size.width_px, size.height_px, fit="fill", linear_light=False if is_stored else "auto")
+        recipe = Recipe((resize,), Encode(output_format, quality, render_profile=profile))
+        return rendered(source, resolve(recipe, info_of(source), Limits()))
+
+    return make
+
+
+def of_libvips(source: bytes, size: Size, output_format: Format, quality: int, effort: int) -> bytes:
+    image = pyvips.Image.thumbnail_buffer(source, size.width_px, height=size.height_px, size="force")
+    if output_format == "avif":
+        return bytes(image.heifsave_buffer(Q=quality, compression="av1", effort=effort, keep="none"))
+    return bytes(getattr(image, f"{output_format}save_buffer")(Q=quality, keep="none"))
+
+
+def info_of(source: bytes) -> ImageInfo:
+    source_format = detect(source)
+    assert source_format is not None
+    return load.info(Picture(source, source_format))
 
 
 def rendered(source: bytes, rendering: Rendering) -> bytes:

@@ -12,6 +12,7 @@ from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.render import Renderer
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.imaging.pool import Pool
+from imgserve.request.encode import NO_DEFAULTS
 from imgserve.request.limits import Limits
 from imgserve.request.principal import Principal
 from imgserve.transfer.config import Config
@@ -29,7 +30,9 @@ async def made() -> OnDemand:
     transfers, pool = Transfers(Config(memory_bytes=BUDGET), Limits()), Pool(PoolConfig(workers=1), Limits())
     named = NamedPictures()
     renderer = Renderer(transfers, pool, named)
-    return OnDemand(transfers, pool, renderer, named, Limits(), {}, OnDemandConfig(max_at_once=4), 0.5, 0.25, 30.0)
+    return OnDemand(
+        transfers, pool, renderer, named, Limits(), NO_DEFAULTS, OnDemandConfig(max_at_once=4), 0.5, 0.25, 30.0
+    )
 
 
 def chunks(*data: bytes) -> Iterator[bytes]:

@@ -107,6 +107,17 @@ def test_qualities_of_jobs_that_name_none(place: Place) -> None:
         assert none != other
 
 
+def test_the_profile_of_jobs_that_name_none(place: Place) -> None:
+    with place.server({"render_profile": "quality"}) as server:
+        server.post(place.job("photo.png", "none.webp", width=100, height=75))
+        for profile in ("quality", "balanced"):
+            server.post(place.job("photo.png", f"{profile}.webp", width=100, height=75, render_profile=profile))
+        wait_until(lambda: server.log.count("ends=delivered") == 3)
+    none, same, other = ((place.top / f"{name}.webp").read_bytes() for name in ("none", "quality", "balanced"))
+    assert none == same
+    assert none != other
+
+
 def test_times_of_workers_and_no_sandbox(place: Place) -> None:
     times = {"render_timeout_s": 0.0001, "svg_timeout_s": 0.0001, "retry_delay_s": 0.001, "sandbox": "off"}
     with place.server(times) as server:

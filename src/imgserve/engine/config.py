@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from imgserve.jobs.retry import FIRST_DELAY_S
-from imgserve.request.encode import DEFAULT_QUALITY, Format, Quality
+from imgserve.request.encode import DEFAULT_QUALITY, Defaults, Format, Quality, RenderProfile
 from imgserve.request.faults import RequestInvalid
 from imgserve.setting import Amount, Count, Fraction, Pause, Problem, Seconds, Setting, Text, Texts
 
@@ -20,7 +20,7 @@ class IntakeConfig(msgspec.Struct, frozen=True):
     ``max_at_once``: requests being taken in at a time; others wait unanswered, ``max_waiting`` at most.
 
     ``host_quota``: the part of both that one destination host may have; ``admission`` has the rest of it.
-    The qualities are for results whose job names none.
+    The qualities and the profile are for results whose job names none.
     """
 
     # fmt: off
@@ -37,10 +37,15 @@ class IntakeConfig(msgspec.Struct, frozen=True):
     jpeg_quality: Annotated[Quality, Setting("quality of JPEG results whose job sets none")] = DEFAULT_QUALITY["jpeg"]
     webp_quality: Annotated[Quality, Setting("quality of WebP results whose job sets none")] = DEFAULT_QUALITY["webp"]
     avif_quality: Annotated[Quality, Setting("quality of AVIF results whose job sets none")] = DEFAULT_QUALITY["avif"]
+    render_profile: Annotated[RenderProfile, Setting(
+        "what counts more for results whose job sets none: `speed`, `quality`, or both (`balanced`)")] = "balanced"
     # fmt: on
 
-    def qualities(self) -> dict[Format, int]:
-        return {"jpeg": self.jpeg_quality, "webp": self.webp_quality, "avif": self.avif_quality}
+    def defaults(self) -> Defaults:
+        quality: dict[Format, int] = {
+            "jpeg": self.jpeg_quality, "webp": self.webp_quality, "avif": self.avif_quality,
+        }  # fmt: skip
+        return Defaults(quality, self.render_profile)
 
 
 class AttemptConfig(msgspec.Struct, frozen=True):

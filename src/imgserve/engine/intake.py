@@ -101,7 +101,7 @@ class Intake:
         self._clock = clock
         self._wall_clock = wall_clock
         self._new_id = new_id
-        self._resolver = Resolver(transfers, limits, config.qualities(), NamedPictures() if named is None else named)
+        self._resolver = Resolver(transfers, limits, config.defaults(), NamedPictures() if named is None else named)
         self._admission = admission
         self._webhooks = DefaultWebhooks() if webhooks is None else webhooks
         self._keys = KeysInUse()

@@ -16,7 +16,7 @@ from imgserve.engine.config import HintedMountConfig, MountConfig, NegotiatingMo
 from imgserve.imaging.config import Config as PoolConfig
 from imgserve.request.dialects.imgproxy.config import Config as ImgproxyConfig
 from imgserve.request.dialects.thumbor.config import Config as ThumborConfig
-from imgserve.request.encode import Format
+from imgserve.request.encode import Defaults
 from imgserve.request.limits import Limits
 
 # Another release of these draws other pictures, or reads formats that were refused before.
@@ -58,11 +58,11 @@ APART: Mapping[type[msgspec.Struct], Mapping[str, str]] = {
 
 
 def version_of(
-    mount: MountConfig, grammar: msgspec.Struct, limits: Limits, pool: PoolConfig, quality: Mapping[Format, int]
+    mount: MountConfig, grammar: msgspec.Struct, limits: Limits, pool: PoolConfig, defaults: Defaults
 ) -> str:
-    """``quality``: that of results whose recipe sets none."""
+    """``defaults``: for results whose recipe sets none."""
     settings = [_counted(config) for config in (mount, grammar, limits, pool)]
-    text = msgspec.json.encode((_programs(), settings, quality), order="sorted")
+    text = msgspec.json.encode((_programs(), settings, defaults), order="sorted")
     return f"{version('imgserve')}-{blake2b(text, digest_size=8).hexdigest()}"
 
 

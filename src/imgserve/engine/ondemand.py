@@ -7,7 +7,7 @@ checks, the limits and the workers are those of jobs; a flood of one leaves half
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ from imgserve.imaging.faults import RenderFailed, RenderTimeout
 from imgserve.imaging.messages import Include, Inspected, Written
 from imgserve.imaging.pool import Pool
 from imgserve.limiter import Key, Limiter
-from imgserve.request.encode import Format
+from imgserve.request.encode import Defaults, Format
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
@@ -79,7 +79,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 class OnDemand:
     """``quota``: the fraction of all requests that each of several principals may have under way; ``host_quota``:
-    that for sources on one host. ``quality`` is for recipes without.
+    that for sources on one host. ``defaults``: of the settings.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class OnDemand:
         renderer: Renderer,
         named: NamedPictures,
         limits: Limits,
-        quality: Mapping[Format, int],
+        defaults: Defaults,
         config: OnDemandConfig,
         quota: float,
         host_quota: float,
@@ -100,7 +100,7 @@ class OnDemand:
         self._renderer = renderer
         self._named = named
         self._limits = limits
-        self._quality = quality
+        self._defaults = defaults
         self._fetch_timeout_s = source_timeout_s + FETCH_PATIENCE_S
         self._slots = Limiter(config.max_at_once)
         self._quota = quota
@@ -241,7 +241,7 @@ class OnDemand:
         if recipe.encode.format is None:
             encode = msgspec.structs.replace(recipe.encode, format=choose(info))
             recipe = msgspec.structs.replace(recipe, encode=encode)
-        rendering = resolve(recipe, info, self._limits, self._quality)
+        rendering = resolve(recipe, info, self._limits, self._defaults)
         log_ignored(recipe.encode, rendering.format)
         return rendering
 

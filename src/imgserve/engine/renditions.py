@@ -4,7 +4,7 @@ Called by ``images``, which keeps what comes out.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any, Self
 
 import msgspec
@@ -19,7 +19,7 @@ from imgserve.engine.render import Renderer
 from imgserve.imaging.faults import REPORTED, MaxBytesUnreachable
 from imgserve.imaging.pool import Pool
 from imgserve.request.dialects.dialect import Asked, Planned
-from imgserve.request.encode import Encode, Format
+from imgserve.request.encode import Defaults, Encode
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.imageref import ImageRef
@@ -50,15 +50,13 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 class Renditions:
-    """``quality`` is for recipes without. ``within_s`` limits the download of each further picture."""
+    """``defaults``: of the settings. ``within_s`` limits the download of each further picture."""
 
-    def __init__(
-        self, pool: Pool, renderer: Renderer, limits: Limits, quality: Mapping[Format, int], within_s: float
-    ) -> None:
+    def __init__(self, pool: Pool, renderer: Renderer, limits: Limits, defaults: Defaults, within_s: float) -> None:
         self._pool = pool
         self._renderer = renderer
         self._limits = limits
-        self._quality = quality
+        self._defaults = defaults
         self._within_s = within_s
         self._infos: OrderedDict[tuple[Hashable, LoadOptions], ImageInfo] = OrderedDict()
 
@@ -106,7 +104,7 @@ class Renditions:
         if planned.trim is not None:
             recipe, batch = await self._trimmed(mount, asked, original, info, planned)
         recipe = _judged(mount, recipe)
-        rendering = resolve(recipe, info, self._limits, self._quality)
+        rendering = resolve(recipe, info, self._limits, self._defaults)
         further = self._renderer.pictures(
             original.blob,
             [rendering.recipe],

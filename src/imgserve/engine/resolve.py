@@ -4,7 +4,7 @@ Called by ``intake``. In: a checked request, and the ``ImageInfo`` of what each 
 without open ends.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from imgserve.engine.pictures import NamedPictures
 from imgserve.errors import ImgserveError, Path
 from imgserve.request.access import Access
 from imgserve.request.destination import Destination
-from imgserve.request.encode import Encode, Format, ignored_fields
+from imgserve.request.encode import Defaults, Encode, Format, ignored_fields
 from imgserve.request.faults import Fault, Faults, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.imageref import ImageRef
@@ -28,15 +28,13 @@ from imgserve.transfer.faults import CredentialNotAllowed, DestinationRefused, S
 
 
 class Resolver:
-    """``quality`` is for results whose job names none; ``named`` are the pictures of the settings."""
+    """``defaults`` and ``named``, the pictures, are those of the settings the pictures of the settings."""
 
-    def __init__(
-        self, transfers: Transfers, limits: Limits, quality: Mapping[Format, int], named: NamedPictures
-    ) -> None:
+    def __init__(self, transfers: Transfers, limits: Limits, defaults: Defaults, named: NamedPictures) -> None:
         self._named = named
         self._transfers = transfers
         self._limits = limits
-        self._quality = quality
+        self._defaults = defaults
 
     def check(self, request: JobRequest, places: Sequence[Destination], principal: str) -> None:
         """Judge source, further pictures, destinations and webhook by policy before anything is read.
@@ -112,7 +110,7 @@ class Resolver:
         placed = []
         for index, (output, info) in enumerate(zip(request.outputs, infos, strict=True)):
             resolved = faults.attempt(
-                ("outputs", index), resolve, output, request.source, info, self._limits, self._quality, job_id
+                ("outputs", index), resolve, output, request.source, info, self._limits, self._defaults, job_id
             )
             if resolved is not None:
                 log_ignored(output.recipe.encode, resolved.rendering.format, index)

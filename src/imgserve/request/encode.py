@@ -16,6 +16,7 @@ from imgserve.request.faults import Fault, Faults
 Format = Literal["jpeg", "png", "webp", "gif", "tiff", "avif"]
 Quality = Annotated[int, Meta(ge=1, le=100)]
 Effort = Literal["fast", "balanced", "best"]
+RenderProfile = Literal["speed", "balanced", "quality"]
 Chroma = Literal["auto", "420", "444"]
 BitDepth = Literal[8, 10, 16]
 Metadata = Literal["none", "copyright", "all"]
@@ -40,7 +41,13 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         Annotated[int, Meta(ge=0, le=100, description="lossless, of pixels changed a little; 100: not at all")] | None
     ) = None
     progressive: Annotated[bool, Meta(description="a progressive JPEG, an interlaced PNG or GIF")] = False
-    effort: Annotated[Effort | None, Meta(description="time for a smaller file; balanced if not given")] = None
+    effort: Annotated[Effort | None, Meta(description="time for a smaller file; by `render_profile` if not given")] = (
+        None
+    )
+    render_profile: (
+        Annotated[RenderProfile, Meta(description="what counts more: CPU time, or a result nearer to the original")]
+        | None
+    ) = None
     chroma: Annotated[Chroma, Meta(description="420 halves the resolution of colours; auto: below quality 90")] = "auto"
     bit_depth: Annotated[BitDepth, Meta(description="of a sample: 10 for AVIF, 16 for PNG and TIFF")] = 8
     colors: Annotated[int, Meta(ge=2, le=256, description="a palette of at most so many")] | None = None
@@ -56,6 +63,24 @@ class Encode(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         | None
     ) = None
 
+
+class Defaults(msgspec.Struct, frozen=True):
+    """What the settings say for recipes that do not."""
+
+    quality: Mapping[Format, int]
+    render_profile: RenderProfile = "balanced"
+
+
+NO_DEFAULTS = Defaults({})
+
+# Measured in docs/performance.md. Without a row the effort stays balanced: a lossless file gets no nearer to the
+# original by a slower encoder, and libjpeg-turbo knows one effort.
+_EFFORT_OF: Mapping[RenderProfile, Mapping[Format, Effort]] = {
+    "speed": {"png": "fast", "webp": "fast", "gif": "fast"},
+    "balanced": {},
+    "quality": {"webp": "best", "avif": "best"},
+}
+_SMALLER_IF_PROGRESSIVE: Format = "jpeg"
 
 # Fields without a row are for all formats.
 FORMATS_WITH: Mapping[str, frozenset[Format]] = {
@@ -91,6 +116,20 @@ def of_format(encode: Encode, output_format: Format) -> Encode:
     """The settings of a result of this format: fields that it lacks have their defaults, whatever a recipe says."""
     usual = {name: _DEFAULTS[name] for name in ignored_fields(encode, output_format)}
     return msgspec.structs.replace(encode, format=output_format, **usual)
+
+
+def resolved(encode: Encode, output_format: Format, defaults: Defaults) -> Encode:
+    """As ``of_format``, with what the defaults and the profile set, so that a later setting changes nothing."""
+    profile = encode.render_profile or defaults.render_profile
+    is_progressive = profile == "quality" and output_format == _SMALLER_IF_PROGRESSIVE
+    encode = msgspec.structs.replace(
+        encode,
+        quality=encode.quality or defaults.quality.get(output_format),
+        effort=encode.effort or _EFFORT_OF[profile].get(output_format),
+        progressive=encode.progressive or is_progressive,
+        render_profile=None if profile == "balanced" else profile,  # as it was before there were profiles
+    )
+    return of_format(encode, output_format)
 
 
 def _has(output_format: Format, name: str, encode: Encode) -> bool:

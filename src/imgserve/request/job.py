@@ -12,7 +12,7 @@ from imgserve.errors import FieldRef
 from imgserve.request import rendering, tags
 from imgserve.request.color import OpaqueColor
 from imgserve.request.destination import Destination, DestinationTemplate
-from imgserve.request.encode import Format
+from imgserve.request.encode import NO_DEFAULTS, Defaults
 from imgserve.request.faults import Fault, Faults, beneath
 from imgserve.request.formats import EXTENSION
 from imgserve.request.imageinfo import ImageInfo
@@ -109,14 +109,14 @@ def resolve(
     source: Source,
     info: ImageInfo,
     limits: Limits,
-    quality: Mapping[Format, int] | None = None,
+    defaults: Defaults = NO_DEFAULTS,
     job_id: str = "",
 ) -> ResolvedOutput:
-    """Resolve one output by its source's header. ``quality`` holds for results whose job names none.
+    """Resolve one output by its source's header. ``defaults``: of the settings.
 
     Raises as ``rendering.resolve`` does, and RequestInvalid for a tag whose value is no file name.
     """
-    resolved = rendering.resolve(output.recipe, info, limits, quality)
+    resolved = rendering.resolve(output.recipe, info, limits, defaults)
     if resolved.size is None:
         _check_open(output)
     with beneath("destination"):

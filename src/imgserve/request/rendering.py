@@ -4,14 +4,15 @@ The size of a recipe is the fold of its operations' size rules. ``resolve`` chec
 the same rules over the header that it reads itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
 import msgspec
 
 from imgserve.errors import FieldRef
-from imgserve.request.encode import Format, of_format
+from imgserve.request import encode
+from imgserve.request.encode import NO_DEFAULTS, Defaults, Format
 from imgserve.request.faults import DESTINATION, Fault, Faults, RequestInvalid, beneath
 from imgserve.request.formats import MAX_SIDE_OF_FORMAT, frames_kept
 from imgserve.request.geometry import Shape
@@ -82,8 +83,8 @@ def fold(operations: Sequence[Operation], before: Shape, promised: Size | None =
     return tuple(steps)
 
 
-def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Format, int] | None = None) -> Rendering:
-    """Resolve size, format and quality, so that a later setting changes nothing. ``quality`` is for recipes without.
+def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, defaults: Defaults = NO_DEFAULTS) -> Rendering:
+    """Resolve size, format, quality and profile, so that a later setting changes nothing.
 
     ``info``: of the source, upright or as the recipe loads it.
 
@@ -106,9 +107,8 @@ def resolve(recipe: Recipe, info: ImageInfo, limits: Limits, quality: Mapping[Fo
         size = last.size
         check_size(size, frames, limits)
         _check_side(output_format, size)
-    its_quality = recipe.encode.quality or (quality or {}).get(output_format)
-    encode = of_format(msgspec.structs.replace(recipe.encode, quality=its_quality), output_format)
-    return Rendering(msgspec.structs.replace(recipe, encode=encode), None if last.is_open else size, output_format)
+    recipe = msgspec.structs.replace(recipe, encode=encode.resolved(recipe.encode, output_format, defaults))
+    return Rendering(recipe, None if last.is_open else size, output_format)
 
 
 def grows(step: Step) -> bool:

@@ -129,7 +129,7 @@ class Components:
             clock, spelling=output_spelling(None), named=self.named, webhooks=self.webhooks,
         )  # fmt: skip
         self.on_demand = OnDemand(
-            self.transfers, self.pool, renderer, self.named, settings.limits, intake.qualities(), settings.on_demand,
+            self.transfers, self.pool, renderer, self.named, settings.limits, intake.defaults(), settings.on_demand,
             settings.queue.quota, intake.host_quota, settings.transfer.source_timeout_s,
         )  # fmt: skip
         self.on_the_fly = OnTheFly(settings, self.transfers, self.pool, renderer, self.on_demand, self.named, queue)

@@ -61,7 +61,7 @@ class OnTheFly:
         self.purging = Purging(self._sources, self._pictures, queue)
         self._lifetimes = Lifetimes(config.fresh_s, config.stale_while_revalidate_s, config.stale_if_error_s)
         originals = Originals(transfers, self._sources, self._lifetimes, config.negative_s, within_s)
-        renditions = Renditions(pool, renderer, settings.limits, settings.intake.qualities(), within_s)
+        renditions = Renditions(pool, renderer, settings.limits, settings.intake.defaults(), within_s)
         self._images = Images(transfers, on_demand, originals, renditions, self._pictures, named)
         self._clients = Clients([ipaddress.ip_network(text, strict=False) for text in settings.get.trusted_proxies])
         self.hot = HotHits()
@@ -126,7 +126,7 @@ def _mounts(config: GetConfig, settings: Settings) -> Iterator[Mount]:
     def mounted(mount: MountConfig, dialect: Dialect[Any], grammar: msgspec.Struct, default_scheme: str = "") -> Mount:
         is_open = not mount.sources and not mount.allow_unsigned
         sources = Sources.of(mount.sources, mount.names, mount.base_url, default_scheme=default_scheme, is_open=is_open)
-        version = version_of(mount, grammar, limits, settings.pool, settings.intake.qualities())
+        version = version_of(mount, grammar, limits, settings.pool, settings.intake.defaults())
         pictures = config.drawn_pictures(dialect.name)
         return Mount(dialect.name, dialect, sources, mount, version=version, pictures=pictures)
 

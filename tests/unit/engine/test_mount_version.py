@@ -14,6 +14,7 @@ from imgserve.request.access import Access
 from imgserve.request.dialects.iiif.config import Config as IiifConfig
 from imgserve.request.dialects.imgproxy.config import Config as ImgproxyConfig
 from imgserve.request.dialects.thumbor.config import Config as ThumborConfig
+from imgserve.request.encode import Defaults
 from imgserve.request.limits import Limits
 from imgserve.request.principal import OPERATOR_ID
 from imgserve.setting import Secret
@@ -49,8 +50,8 @@ def altered(value: object) -> Any:
 
 
 def version(parts: Mapping[str, Any], dialect: str = "imgproxy", **quality: int) -> str:
-    qualities: Any = {"jpeg": 80, **quality}
-    return version_of(parts["mount"], parts[dialect], parts["limits"], parts["pool"], qualities)
+    usual: Any = {"jpeg": 80, **quality}
+    return version_of(parts["mount"], parts[dialect], parts["limits"], parts["pool"], Defaults(usual))
 
 
 def apart(config: msgspec.Struct) -> set[str]:
@@ -80,13 +81,15 @@ def test_every_config_of_a_mount_is_looked_at() -> None:
             assert {type(part) for part in (config.mount, config.grammar)} <= seen, field.name  # type: ignore[attr-defined]
 
 
-def test_every_quality_of_the_settings_counts() -> None:
+def test_every_quality_and_the_profile_of_the_settings_count() -> None:
     config = IntakeConfig()
-    for name in (name for name in msgspec.structs.asdict(config) if name.endswith("_quality")):
-        other = msgspec.structs.replace(config, **{name: 7}).qualities()
+    qualities = [name for name in msgspec.structs.asdict(config) if name.endswith("_quality")]
+    changes: list[dict[str, Any]] = [*({name: 7} for name in qualities), {"render_profile": "speed"}]
+    for change in changes:
+        other = msgspec.structs.replace(config, **change).defaults()
         assert version_of(MountConfig(), IiifConfig(), Limits(), PoolConfig(), other) != version_of(
-            MountConfig(), IiifConfig(), Limits(), PoolConfig(), config.qualities()
-        ), name
+            MountConfig(), IiifConfig(), Limits(), PoolConfig(), config.defaults()
+        ), change
 
 
 def test_one_grammar_is_not_another() -> None:

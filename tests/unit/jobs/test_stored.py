@@ -75,8 +75,8 @@ FIELDS = {
     "JobRequest": "source outputs whole_arg protocol priority not_before deadline_s metadata webhook inline",
     "Linear": "operation multiply add",
     "LoadOptions": "strict dpi orient page frames",
-    "Encode": "format quality background lossless near_lossless progressive effort chroma bit_depth colors metadata"
-    " keep_position profile loop delay_ms max_bytes",
+    "Encode": "format quality background lossless near_lossless progressive effort render_profile chroma bit_depth"
+    " colors metadata keep_position profile loop delay_ms max_bytes",
     "Modulate": "operation brightness saturation hue lightness",
     "Negate": "operation",
     "Noise": "operation amount seed",

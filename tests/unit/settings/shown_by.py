@@ -68,6 +68,7 @@ SHOWN_BY = {
     "jpeg_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
     "webp_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
     "avif_quality": (E2E, "test_qualities_of_jobs_that_name_none"),
+    "render_profile": (E2E, "test_the_profile_of_jobs_that_name_none"),
     "presets_only": ("service/test_presets.py", "test_where_only_presets_are_rendered"),
     "workers": (DAEMON, "test_a_whole_life"),
     "sandbox": (E2E, "test_times_of_workers_and_no_sandbox"),

@@ -69,7 +69,7 @@ def unusual(option: Option, tmp_path: Path) -> object:
     keys.write_text("a-key-of-some-length-01\n")
     chosen = {
         "host": "127.0.0.3", "api_key_file": str(keys), "sandbox": "off", "isolation": "shared",
-        "log_format": "json", "log_level": "debug",
+        "log_format": "json", "log_level": "debug", "render_profile": "speed",
         "otel_endpoint": "http://127.0.0.1:4318", "heartbeat_s": 7.0, "queue_quota": 0.25, "user": "nobody",
         "intake_host_quota": 0.25, "negotiate": ("avif", "png"),
         "allow_network": ("10.1.0.0/16", "10.2.0.0/16"), "ports": ("8080", "9000-9100"),

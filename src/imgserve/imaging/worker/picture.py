@@ -18,7 +18,7 @@ from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
-from imgserve.request.encode import Profile
+from imgserve.request.encode import Profile, RenderProfile
 from imgserve.request.imageinfo import Size, SourceFormat
 from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions
 
@@ -45,6 +45,7 @@ class Picture:
         *,
         is_deep: bool = False,
         profile: Profile = "srgb",
+        render_profile: RenderProfile = "balanced",
         cache: PixelCache = UNCACHED,
     ) -> None:
         """Raises SourceUnreadable, PageMissing."""
@@ -55,6 +56,7 @@ class Picture:
         self.is_strict = options.strict
         self.is_deep = is_deep
         self.wanted_profile = profile
+        self.render_profile = render_profile
         self.cache = cache
         self.fail_on = "error" if options.strict else "none"
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+import msgspec
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
@@ -71,7 +72,7 @@ def render(
     if file is not None and rendering.size is not None:
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
-    image = _finished(picture, info, steps, rendering, frames, pictures, limits, watched)
+    image = _finished(picture, info, _by_light(picture, steps), rendering, frames, pictures, limits, watched)
     encode = rendering.recipe.encode
     extra = extras.Extras() if save.is_plain(encode) else extras.of(picture, image, encode, rendering.format)
     encodes = save.write(image, rendering.format, encode, result_fd, extra)
@@ -147,8 +148,8 @@ def _recognised(data: Data, recipe: Recipe, limits: Limits, cache: PixelCache = 
             raise sizing.not_svg() from error
         raise
     assert source_format is not None, "a complete source is always decided"
-    deep, profile = _is_deep(recipe), recipe.encode.profile
-    return Picture(data, source_format, recipe.load, is_deep=deep, profile=profile, cache=cache)
+    deep, profile, rule = _is_deep(recipe), recipe.encode.profile, recipe.encode.render_profile or "balanced"
+    return Picture(data, source_format, recipe.load, is_deep=deep, profile=profile, render_profile=rule, cache=cache)
 
 
 def _is_deep(recipe: Recipe) -> bool:
@@ -166,6 +167,18 @@ def _jpeg_of_jpeg(picture: Picture, steps: tuple[Step, ...], rendering: Renderin
             if file is not None:
                 return embed.embedded(file, "jpeg", kept.of(picture, encode, "jpeg", only.size))
     return None
+
+
+def _by_light(picture: Picture, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """With the resizes of the profile "quality" in linear light, unless they say otherwise."""
+    if picture.render_profile != "quality":
+        return steps
+    return tuple(
+        step._replace(operation=msgspec.structs.replace(step.operation, linear_light=True))
+        if isinstance(step.operation, Resize) and step.operation.linear_light == "auto"
+        else step
+        for step in steps
+    )
 
 
 def _finished(

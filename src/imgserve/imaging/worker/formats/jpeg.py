@@ -7,6 +7,8 @@ raises the fault.
 """
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import pyvips
 
@@ -16,13 +18,30 @@ from imgserve.imaging.worker.formats import planes, resizer, turbojpeg
 from imgserve.imaging.worker.formats.jpegheader import UPRIGHT, Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
 from imgserve.imaging.worker.picture import Picture
+from imgserve.request.encode import RenderProfile
 from imgserve.request.imageinfo import Size
 
 _MAX_DECODED_PIXELS = 8_000_000  # for more, libvips' strips need less memory
-_LEFT_TO_RESAMPLE = 2  # libvips' rule: the resampler shrinks at least this much after the decoder
-_LEFT_IN_LIGHT = 1.5  # in linear light no more is needed for the same quality; and below it light shows little
-# In smaller ones light shows little too, since the decoder has made most of the way by stored values.
-_LEAST_PIXELS_IN_LIGHT = 65_536
+
+
+class _Rule(NamedTuple):
+    """``left``: how much of the way the decoder leaves to the resampler at least, by stored values; ``left_in_light``:
+    by light. Light is used for results of ``least_pixels`` and more, on a way of ``least_way`` and more.
+    """
+
+    left: float
+    left_in_light: float
+    least_way: float
+    least_pixels: float
+
+
+_RULES: Mapping[RenderProfile, _Rule] = {
+    "speed": _Rule(1.5, math.inf, math.inf, math.inf),
+    # libvips' rule for stored values. In light 1.5 is enough for the same quality; on a shorter way, and in smaller
+    # results, light shows little: the decoder has made most of the way by stored values.
+    "balanced": _Rule(2, 1.5, 1.5, 65_536),
+    "quality": _Rule(3, 3, 1, 0),
+}
 _LEAST_IN_PLANES_PX = 16  # where a chroma sample beyond the edge would be seen
 _SHRINKS = (8, 4, 2, 1)
 _SPACES = {1: "b-w", 3: "srgb"}
@@ -43,8 +62,10 @@ def again(
     if place is None:
         return None
     part, stored = place
-    is_in_light = is_in_light and _factor(part, stored) >= _LEFT_IN_LIGHT and _is_large(size)
-    shrink = _shrink(picture, header, part, stored, _LEFT_IN_LIGHT if is_in_light else _LEFT_TO_RESAMPLE)
+    rule = _RULES[picture.render_profile]
+    pixels = size.width_px * size.height_px
+    is_in_light = is_in_light and _factor(part, stored) >= rule.least_way and pixels >= rule.least_pixels
+    shrink = _shrink(picture, header, part, stored, rule.left_in_light if is_in_light else rule.left)
     if shrink is None:
         return None
     part = Part(*(side / shrink for side in part))
@@ -90,7 +111,7 @@ def _is_in_the_middle(part: Part, width: int, height: int) -> bool:
 
 def _scaled(picture: Picture, header: Header, part: Part, size: Size) -> Decoded | None:
     """As stored."""
-    shrink = _shrink(picture, header, part, size, _LEFT_TO_RESAMPLE)
+    shrink = _shrink(picture, header, part, size, _RULES[picture.render_profile].left)
     if shrink is None:
         return None
     decoded = picture.cache.decoded(
@@ -113,10 +134,6 @@ def _shrink(picture: Picture, header: Header, part: Part, size: Size, left: floa
         return None
     shrink = next((step for step in _SHRINKS if factor >= step * left), 1)
     return shrink if header.width * header.height / shrink**2 <= _MAX_DECODED_PIXELS else None
-
-
-def _is_large(size: Size) -> bool:
-    return size.width_px * size.height_px >= _LEAST_PIXELS_IN_LIGHT
 
 
 def _factor(part: Part, size: Size) -> float:
