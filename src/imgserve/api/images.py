@@ -7,11 +7,11 @@ dialect by name.
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from email.utils import formatdate
 from functools import partial
 from math import ceil
-from typing import NamedTuple
 
+from imgserve.api.accesslog import Outcome, note, note_hot
+from imgserve.api.caching import Caching
 from imgserve.api.hot import Hot, HotHits
 from imgserve.api.http.asgi import NO_CONTENT, Headers, Receive, Scope, Send, answer
 from imgserve.api.http.body import until_gone
@@ -20,24 +20,22 @@ from imgserve.api.http.network import Clients
 from imgserve.api.http.ranges import range_of
 from imgserve.api.http.sending import send_blob
 from imgserve.engine.cache.entry import Header, Meta
-from imgserve.engine.cache.freshness import Lifetimes, cache_control, is_not_modified
+from imgserve.engine.cache.freshness import Lifetimes, is_not_modified
 from imgserve.engine.cache.memory import Hit
-from imgserve.engine.images import Images, Served, Wanted
+from imgserve.engine.images import Images
 from imgserve.engine.mounts import Mount
-from imgserve.engine.renditions import OCTETS
+from imgserve.engine.served import Served, Wanted
 from imgserve.errors import ImgserveError
 from imgserve.request.dialects import accept
 from imgserve.request.dialects.dialect import Answer, Called, Negotiable
-from imgserve.telemetry import gets, logs
+from imgserve.telemetry import gets
 
-_DISPOSITION = b"content-disposition"
 _ALLOW: Headers = ((b"allow", b"GET, HEAD, OPTIONS"),)
 # Of the server's own trouble. Errors are kept by no cache: tomorrow the picture may be there.
 _NO_STORE = (b"cache-control", b"no-store")
 RETRY_AFTER_S = 5
 _BUSY = (429, 503)
 _NOTHING = Negotiable()
-_NEVER_STALE = Lifetimes(0.0)
 _HINTS = frozenset({b"dpr", b"sec-ch-dpr", b"width", b"sec-ch-width"})
 # Judged URLs that are remembered, and the longest of them: 20 MB at most.
 _MOST_JUDGED, _LONGEST_JUDGED = 20_000, 1_000
@@ -49,15 +47,12 @@ SAFE: Headers = (
 
 
 class ImageHandler:
-    """``lifetimes`` are those of the server's own cache."""
-
     def __init__(self, mount: Mount, images: Images, hot: HotHits, lifetimes: Lifetimes, clients: Clients) -> None:
         self._mount = mount
         self._images = images
         self._hot = hot
-        self._lifetimes = lifetimes
         self._clients = clients
-        self._vary = _vary(mount)
+        self._caching = Caching(mount, lifetimes)
         # URLs that were asked for before: neither their grammar nor their signature has to be judged again.
         self._judged: OrderedDict[tuple[str, Negotiable], Wanted] = OrderedDict()
 
@@ -69,7 +64,7 @@ class ImageHandler:
         headers = _joined(scope["headers"])
         if scope["method"] != "GET":
             headers.pop(b"range", None)  # RFC 9110, 14.2: it is for GET alone
-        outcome = _Outcome()
+        outcome = Outcome()
         try:
             wanted = self._wanted(scope, headers)
             get.host = wanted.source.host
@@ -79,7 +74,7 @@ class ImageHandler:
         except ImgserveError as error:
             outcome = await self._refuse(error, send)
         finally:
-            _note(get, outcome, time.perf_counter() - started)
+            note(get, outcome, time.perf_counter() - started)
 
     def _wanted(self, scope: Scope, headers: Mapping[bytes, str]) -> Wanted:
         """Raises UrlRefused, RequestInvalid, SourceRefused."""
@@ -102,12 +97,12 @@ class ImageHandler:
 
     async def _answer(
         self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
-    ) -> "_Outcome":
+    ) -> Outcome:
         known, since = headers.get(b"if-none-match", ""), headers.get(b"if-modified-since", "")
         if wanted.asked.answer.kind == "redirect":
             place = (b"location", wanted.asked.answer.location.encode("latin-1"))
             await answer(send, 303, (place, *SAFE, *self._mount.dialect.preflight()))
-            return _Outcome(303, "redirect")
+            return Outcome(303, "redirect")
         if wanted.asked.answer.kind == "info":
             return await self._describe(wanted, scope, headers, receive, send)
         if wanted.asked.answer.kind == "raw":
@@ -156,13 +151,13 @@ class ImageHandler:
         kind, length = hit.meta.media_type.encode("latin-1"), b"%d" % hit.size_bytes
         fields = (
             *common, (b"content-type", kind), (b"content-length", length), (b"accept-ranges", b"bytes"), *SAFE,
-            *self._caching(wanted, served), *hit.meta.headers,
+            *self._caching.of(wanted, served), *hit.meta.headers,
         )  # fmt: skip
         return b"".join(name + b": " + value + b"\r\n" for name, value in fields)
 
     async def _describe(
         self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
-    ) -> "_Outcome":
+    ) -> Outcome:
         base_url = self._mount.config.public_url or self._base_url(scope, headers)
         accepted = tuple(value for name, value in scope["headers"] if name == b"accept")
         called = Called(base_url, scope["mount_path"], accepted)
@@ -185,21 +180,21 @@ class ImageHandler:
         address = scope["client"][0] if scope.get("client") else ""
         return self._clients.network(address, headers, scope["http_version"])
 
-    async def _send(self, wanted: Wanted, served: Served, headers: Mapping[bytes, str], send: Send) -> "_Outcome":
-        common = (*SAFE, *self._caching(wanted, served), *served.meta.headers)
+    async def _send(self, wanted: Wanted, served: Served, headers: Mapping[bytes, str], send: Send) -> Outcome:
+        common = (*SAFE, *self._caching.of(wanted, served), *served.meta.headers)
         body = served.body
         if body is None:
             await send({"type": "http.response.start", "status": 304, "headers": [*common]})
             await send({"type": "http.response.body", "body": b""})
-            return _Outcome(304, served.state)
+            return Outcome(304, served.state)
         size, status, start, end = served.size_bytes, served.status, 0, served.size_bytes
         part = None
         if b"range" in headers and status == 200:
             part = range_of(headers[b"range"], headers.get(b"if-range", ""), served.meta.etag, size)
         if part == "none":
             unit = (b"content-range", b"bytes */%d" % size)
-            await answer(send, 416, (*SAFE, _NO_STORE, *self._vary, unit, *served.meta.headers))
-            return _Outcome(416, served.state)
+            await answer(send, 416, (*SAFE, _NO_STORE, *self._caching.vary, unit, *served.meta.headers))
+            return Outcome(416, served.state)
         extra: Headers = ((b"accept-ranges", b"bytes"),)
         if part is not None:
             (start, end), status = part, 206
@@ -212,43 +207,9 @@ class ImageHandler:
                 await send({"type": "http.response.body", "body": body[start:end] if part else body})
             else:
                 await send_blob(body, send, start, end)
-        return _Outcome(status, served.state, end - start)
+        return Outcome(status, served.state, end - start)
 
-    def _caching(self, wanted: Wanted, served: Served) -> Headers:
-        mount, meta = self._mount, served.meta
-        lines: Headers = ((b"cache-control", self._cache_control(wanted, served).encode()),)
-        if meta.etag:
-            lines = (*lines, (b"etag", meta.etag.encode("latin-1")))
-        if meta.last_modified_s is not None:
-            lines = (*lines, (b"last-modified", formatdate(meta.last_modified_s, usegmt=True).encode()))
-        lines = (*lines, *self._vary)
-        if served.state == "fallback":
-            lines = (*lines, (b"x-imgserve-state", b"fallback"))
-        lines = (*lines, *mount.dialect.answer_headers(wanted.asked, meta.media_type))
-        if meta.media_type == OCTETS and not any(name == _DISPOSITION for name, _ in lines):
-            lines = (*lines, (_DISPOSITION, b"attachment"))
-        return lines
-
-    def _cache_control(self, wanted: Wanted, served: Served) -> str:
-        config, asked, now_s = self._mount.config, wanted.asked.answer, time.time()
-        # The source's header is followed as it is: it may forbid stale pictures. A fallback is to go soon.
-        stale = _NEVER_STALE if config.follows_source or served.state == "fallback" else self._lifetimes
-        max_age_s = max(served.meta.fresh_until_s - now_s, 0.0) if config.follows_source else float(config.max_age_s)
-        if served.state == "fallback":
-            max_age_s = config.fallback_max_age_s
-        elif asked.max_age_s is not None:  # not signed, it is anyone's wish
-            max_age_s = asked.max_age_s if wanted.asked.is_signed else min(asked.max_age_s, max_age_s)
-        return cache_control(
-            max_age_s,
-            stale.stale_while_revalidate_s,
-            stale.stale_if_error_s,
-            status=served.status,
-            expires_at_s=None if asked.expires_at_s is None else float(asked.expires_at_s),
-            now_s=now_s,
-            is_public=not (config.follows_source and served.meta.is_private),
-        )
-
-    async def _refuse(self, error: ImgserveError, send: Send) -> "_Outcome":
+    async def _refuse(self, error: ImgserveError, send: Send) -> Outcome:
         gets.failed(error.code, error.detail)
         refusal = self._mount.dialect.refusal(error)
         kind = ((b"content-type", refusal.media_type.encode()),) if refusal.body else ()
@@ -256,9 +217,9 @@ class ImageHandler:
         if refusal.status in _BUSY and not any(name == b"retry-after" for name, _ in refusal.headers):
             retry = ((b"retry-after", str(ceil(error.retry_after_s or RETRY_AFTER_S)).encode()),)
         await answer(
-            send, refusal.status, (*kind, _NO_STORE, *SAFE, *self._vary, *retry, *refusal.headers), refusal.body
+            send, refusal.status, (*kind, _NO_STORE, *SAFE, *self._caching.vary, *retry, *refusal.headers), refusal.body
         )
-        return _Outcome(refusal.status, "refused", len(refusal.body))
+        return Outcome(refusal.status, "refused", len(refusal.body))
 
 
 class _Renewing:
@@ -284,45 +245,8 @@ class _Renewing:
             return None
         if hit.header is not self._header:
             self._header, self._lines = hit.header, self._handler.lines(self._wanted, hit, self._common)
-        _note_hot(self._wanted, len(hit.body), time.perf_counter() - started, request_id)
+        note_hot(self._wanted, len(hit.body), time.perf_counter() - started, request_id)
         return Hot(self._lines, hit.body)
-
-
-class _Outcome(NamedTuple):
-    """What the access log says of a request. 499: the client left before there was an answer."""
-
-    status: int = 499
-    state: str = "gone"
-    size_bytes: int = 0
-
-
-def _note(get: gets.Get, outcome: _Outcome, seconds: float) -> None:
-    """The line of the access log. Stages that the request did not have are left out."""
-    gets.answered(get.dialect, outcome.status, outcome.state, seconds, outcome.size_bytes)
-    logs.event(
-        "get", dialect=get.dialect, host=get.host, status=outcome.status, state=outcome.state,
-        code=get.code, detail=get.detail, coalesced=get.coalesced, bytes=outcome.size_bytes, ms=seconds * 1000,
-        cache_ms=get.ms("cache"), fetch_ms=get.ms("fetch"), probe_ms=get.ms("probe"), wait_ms=get.ms("wait"),
-        render_ms=get.ms("render"), send_ms=get.ms("send"),
-    )  # fmt: skip
-
-
-def _note_hot(wanted: Wanted, size_bytes: int, seconds: float, request_id: str) -> None:
-    """The same for a request that is none of ASGI's, and has no stages."""
-    name = wanted.mount.name
-    gets.answered(name, 200, "hit", seconds, size_bytes)
-    logs.event(
-        "get", dialect=name, host=wanted.source.host, status=200, state="hit", bytes=size_bytes, ms=seconds * 1000,
-        request=request_id,
-    )  # fmt: skip
-
-
-def _vary(mount: Mount) -> Headers:
-    """The fields that choose among the pictures of one URL."""
-    names = ["Accept"] if mount.formats else []
-    if mount.takes_hints:
-        names += ["Sec-CH-DPR", "DPR", "Sec-CH-Width", "Width"]
-    return ((b"vary", ", ".join(names).encode()),) if names else ()
 
 
 def _is_over(asked: Answer, now_s: float) -> bool:

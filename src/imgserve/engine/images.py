@@ -11,12 +11,11 @@ import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any
 
 import msgspec
 
 from imgserve.blob import Blob
-from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.cache import Cache
 from imgserve.engine.cache.entry import Key, Meta, Validator
 from imgserve.engine.cache.freshness import entity_tag, freshness, is_not_modified
@@ -26,6 +25,7 @@ from imgserve.engine.ondemand import OnDemand
 from imgserve.engine.originals import Original, Originals
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.renditions import Renditions
+from imgserve.engine.served import Made, Served, State, Wanted
 from imgserve.engine.singleflight import SingleFlight
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import SourceUnreadable
@@ -38,59 +38,6 @@ from imgserve.transfer.faults import CredentialNotAllowed, SourceNotFound, Sourc
 
 # Errors in whose place a mount may show a picture of its own.
 _OF_SOURCE = (SourceNotFound, SourceUnavailable, SourceTooLarge, SourceUnreadable)
-
-# hit: from the cache. stale: from the cache, while or because its source is asked for. revalidated: the source had not
-# changed. known: the client has the picture already. made: rendered now.
-# raw: the source's own bytes.
-State = Literal["hit", "stale", "revalidated", "known", "made", "fallback", "raw"]
-
-
-class Wanted(NamedTuple):
-    """What one request asks for, judged: ``key`` stands for the picture."""
-
-    mount: Mount
-    asked: Asked[Any]
-    source: Source
-    key: Key
-
-
-class Served(msgspec.Struct, frozen=True):
-    """A whole answer, which its owner closes. ``body`` None: the client has it already (304)."""
-
-    meta: Meta
-    body: bytes | OpenBody | Blob | None
-    state: State
-    status: int = 200
-
-    @property
-    def size_bytes(self) -> int:
-        if self.body is None:
-            return 0
-        return len(self.body) if isinstance(self.body, bytes) else self.body.size
-
-    def close(self) -> None:
-        if isinstance(self.body, OpenBody | Blob):
-            self.body.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class Made(msgspec.Struct, frozen=True):
-    """A handle of a picture that was just made, or found to be still right."""
-
-    meta: Meta
-    blob: Blob
-    state: State
-
-    def share(self) -> "Made":
-        return msgspec.structs.replace(self, blob=self.blob.share())
-
-    def close(self) -> None:
-        self.blob.close()
 
 
 class Images:
@@ -175,7 +122,7 @@ class Images:
                 case _:
                     try:
                         made = await self._made(wanted, client, is_older_there=True)
-                        return _unless_known(made, if_none_match, if_modified_since)
+                        return made.unless_known(if_none_match, if_modified_since)
                     except ImgserveError as error:
                         if freshness(hit.meta, self._clock()) != "error" or not _may_pass(error):
                             raise
@@ -259,7 +206,7 @@ class Images:
                 meta = msgspec.structs.replace(known, etag=entity_tag(wanted.key, known.validator))
                 if is_not_modified(meta, if_none_match, ""):
                     return Served(meta, None, "known")
-        return _unless_known(await self._made(wanted, client), if_none_match, if_modified_since)
+        return (await self._made(wanted, client)).unless_known(if_none_match, if_modified_since)
 
     async def _made(self, wanted: Wanted, client: str, *, is_older_there: bool = False) -> Served:
         def begin() -> asyncio.Task[Made]:
@@ -330,14 +277,6 @@ async def _ended(tasks: Any) -> None:
         task.cancel()
     if running:
         await asyncio.wait(running)
-
-
-def _unless_known(served: Served, if_none_match: str, if_modified_since: str) -> Served:
-    """Without the picture, which is closed then, for a client that has it already."""
-    if not is_not_modified(served.meta, if_none_match, if_modified_since):
-        return served
-    served.close()
-    return Served(served.meta, None, served.state)
 
 
 def _renewed(meta: Meta, original: Original) -> Meta:
