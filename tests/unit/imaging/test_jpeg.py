@@ -164,7 +164,7 @@ def test_written_as_libvips_would(mode: str, quality: int, sampling: int) -> Non
 def test_every_fit_that_adds_no_space_takes_the_short_way(operation: Resize, size: tuple[int, int]) -> None:
     """To the file, and as the same pixels that libvips' way gives."""
     picture, shape = Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
-    file = resize.jpeg_of_jpeg(picture, operation, shape, Size(*size), turbojpeg.Settings(95))
+    file = resize.in_planes(picture, operation, shape, Size(*size), turbojpeg.Settings(95))
     assert file is not None
     shown_here = opened(file)
     assert shown_here.size == size
@@ -180,4 +180,4 @@ def test_every_fit_that_adds_no_space_takes_the_short_way(operation: Resize, siz
 def test_other_resizes_go_by_libvips(operation: Resize) -> None:
     picture, shape = Picture(photo(), "jpeg"), Shape(1999, 1501, "jpeg")
     size = operation.plan(shape).size
-    assert resize.jpeg_of_jpeg(picture, operation, shape, size, turbojpeg.Settings(95)) is None
+    assert resize.in_planes(picture, operation, shape, size, turbojpeg.Settings(95)) is None

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imgserve.imaging.worker.cover import Part
-from imgserve.imaging.worker.formats import jpeg, planes, turbojpeg
+from imgserve.imaging.worker.formats import inplanes, planes, turbojpeg
 from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes, Settings
 from imgserve.imaging.worker.picture import Picture
 from imgserve.request.imageinfo import Size
@@ -35,7 +35,7 @@ def smaller(data: bytes, size: tuple[int, int], part: Part | None = None, *, in_
     header = picture.plain_jpeg
     assert header is not None
     part = part or Part(0, 0, header.width, header.height)
-    file = jpeg.again(picture, part, Size(*size), Settings(95, **settings), is_in_light=in_light)
+    file = inplanes.again(picture, part, Size(*size), Settings(95, **settings), is_in_light=in_light)
     assert file is not None
     return file
 
@@ -173,6 +173,6 @@ def test_upright(orientation: int, mode: str) -> None:
 def test_a_turned_one_with_odd_sides_is_left_to_another_road() -> None:
     picture = Picture(pictures.oriented_jpeg(pictures.scene(1200, 902), 6), "jpeg")
     part, settings = Part(0, 0, 1200, 902), Settings(80)
-    assert jpeg.again(picture, part, Size(160, 120), settings) is not None
-    assert jpeg.again(picture, part, Size(161, 120), settings) is None
-    assert jpeg.again(picture, part, Size(161, 121), settings._replace(chroma="444")) is not None
+    assert inplanes.again(picture, part, Size(160, 120), settings) is not None
+    assert inplanes.again(picture, part, Size(161, 120), settings) is None
+    assert inplanes.again(picture, part, Size(161, 121), settings._replace(chroma="444")) is not None

@@ -1,5 +1,6 @@
-"""The part of a picture that covers a size, and the place of a cut. Called by load, pipeline, steps, formats/jpeg."""
+"""The part of a picture that covers a size, and the place of a cut. Called by load, pipeline, steps and formats."""
 
+import math
 from typing import NamedTuple
 
 import pyvips
@@ -9,7 +10,7 @@ from imgserve.request.geometry import Focal, Place, Shape
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import covering as size_covering
 
-FIRST_TURNED = 5  # EXIF: 5 to 8 swap width and height
+UPRIGHT, FIRST_TURNED = 1, 5  # EXIF: 5 to 8 swap width and height
 CHOSEN_BY_CONTENT = {"attention", "entropy"}
 
 
@@ -42,6 +43,32 @@ def part(before: Size, size: Size, place: Place) -> Part | None:
     left = 0.0 if "west" in place else across if "east" in place else across / 2
     top = 0.0 if "north" in place else down if "south" in place else down / 2
     return Part(left, top, width, height)
+
+
+def as_stored(part: Part, size: Size, stored: Size, orientation: int) -> tuple[Part, Size] | None:
+    """Both before the picture is turned upright. ``stored``: its size then; ``orientation``: EXIF's number.
+
+    None for a part that is not in the middle: it would lie elsewhere.
+    """
+    if orientation == UPRIGHT:
+        return part, size
+    is_turned = orientation >= FIRST_TURNED
+    upright = (stored.height_px, stored.width_px) if is_turned else (stored.width_px, stored.height_px)
+    if not _is_in_the_middle(part, *upright):
+        return None
+    if not is_turned:
+        return part, size
+    return Part(part.top, part.left, part.height, part.width), Size(size.height_px, size.width_px)
+
+
+def _is_in_the_middle(part: Part, width: int, height: int) -> bool:
+    """Then it is the same part whichever way the picture is turned."""
+    return math.isclose(2 * part.left + part.width, width) and math.isclose(2 * part.top + part.height, height)
+
+
+def factor(part: Part, size: Size) -> float:
+    """How many times smaller the part becomes, on the side where it is fewer."""
+    return min(part.width / size.width_px, part.height / size.height_px)
 
 
 def covering(image: pyvips.Image, size: Size) -> pyvips.Image:

@@ -22,10 +22,10 @@ _CIE = {"scrgb", "lab", "labs", "labq", "xyz"}
 
 def info(picture: Picture) -> ImageInfo:
     """Size after orientation, and frames, of anything but an SVG. Raises SourceUnreadable."""
-    if picture.plain_jpeg is not None:
-        header = picture.plain_jpeg
-        sides = upright_sides(header.width, header.height, header.orientation)
-        return ImageInfo("jpeg", *sides, orientation=header.orientation)
+    plain = picture.plain_jpeg or picture.plain_webp
+    if plain is not None:
+        sides = upright_sides(plain.width, plain.height, plain.orientation)
+        return ImageInfo(picture.source_format, *sides, orientation=plain.orientation)
     if picture.rare is not None:
         width, height = picture.rare.size.width_px, picture.rare.size.height_px
         sides = upright_sides(width, height, picture.rare.orientation)

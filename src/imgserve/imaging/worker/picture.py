@@ -13,8 +13,7 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
-from imgserve.imaging.worker.formats import gif, jpegheader, tiffcolour
-from imgserve.imaging.worker.formats.jpegheader import Header
+from imgserve.imaging.worker.formats import gif, jpegheader, tiffcolour, webpheader
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
@@ -61,9 +60,15 @@ class Picture:
         self.fail_on = "error" if options.strict else "none"
 
     @cached_property
-    def plain_jpeg(self) -> Header | None:
+    def plain_jpeg(self) -> jpegheader.Header | None:
         """The header of a plain JPEG; None for all files that need libvips."""
         header = jpegheader.read(self.data) if self.format == "jpeg" else None
+        return header if header is None or self.options.orient else header._replace(orientation=jpegheader.UPRIGHT)
+
+    @cached_property
+    def plain_webp(self) -> webpheader.Header | None:
+        """The header of a lossy WebP without alpha, as of a plain JPEG."""
+        header = webpheader.read(self.data) if self.format == "webp" and not self.first_frame else None
         return header if header is None or self.options.orient else header._replace(orientation=jpegheader.UPRIGHT)
 
     @cached_property

@@ -68,7 +68,7 @@ def render(
     steps = steps_of(rendering.recipe.operations, info, rendering.size)
     pictures = further.measured(further_data, rendering.recipe, picture, limits, further_watched)
     _check(steps, frames, pictures, limits)
-    file = _jpeg_of_jpeg(picture, steps, rendering)
+    file = _in_planes(picture, steps, rendering)
     if file is not None and rendering.size is not None:
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
@@ -157,15 +157,15 @@ def _is_deep(recipe: Recipe) -> bool:
     return recipe.encode.bit_depth > 8 or len(recipe.operations) != 1 or not isinstance(recipe.operations[0], Resize)
 
 
-def _jpeg_of_jpeg(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
-    """The fast path: the result's file, if one resize makes a plain JPEG of another."""
-    encode = rendering.recipe.encode
-    settings = save.quick_settings(encode) if rendering.format == "jpeg" and save.is_one_encode(encode) else None
+def _in_planes(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) -> bytes | None:
+    """The fast path: the result's file, if one resize makes a plain JPEG or WebP of another."""
+    encode, output_format = rendering.recipe.encode, rendering.format
+    settings = save.plane_settings(encode, output_format) if save.is_one_encode(encode) else None
     match steps:
         case (Step(operation=Resize() as operation) as only,) if settings is not None:
-            file = resize.jpeg_of_jpeg(picture, operation, only.before, only.size, settings)
+            file = resize.in_planes(picture, operation, only.before, only.size, settings)
             if file is not None:
-                return embed.embedded(file, "jpeg", kept.of(picture, encode, "jpeg", only.size))
+                return embed.embedded(file, output_format, kept.of(picture, encode, output_format, only.size))
     return None
 
 

@@ -11,7 +11,7 @@ import pyvips
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.colour import convert
-from imgserve.imaging.worker.formats import turbojpeg, webp
+from imgserve.imaging.worker.formats import libwebp, turbojpeg, webp
 from imgserve.imaging.worker.metadata import embed
 from imgserve.imaging.worker.metadata.kept import Blocks
 from imgserve.imaging.worker.picture import PROFILE
@@ -144,6 +144,16 @@ def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
     if encode.effort == "best":
         return None
     return turbojpeg.Settings(encode.quality or DEFAULT_QUALITY["jpeg"], encode.chroma, encode.progressive)
+
+
+def plane_settings(encode: Encode, output_format: Format) -> turbojpeg.Settings | libwebp.Settings | None:
+    """The settings of the encoder that takes planes; None if libvips has to encode it."""
+    if output_format == "jpeg":
+        return quick_settings(encode)
+    if output_format != "webp" or encode.lossless or encode.near_lossless is not None:
+        return None
+    settings = settings_of_format.of(encode, output_format, is_drawing=False)
+    return libwebp.Settings(encode.quality or DEFAULT_QUALITY[output_format], int(settings["effort"]))
 
 
 def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:

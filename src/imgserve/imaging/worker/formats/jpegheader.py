@@ -81,7 +81,7 @@ def _orientation(data: Data) -> int | None:
         if kind == _APP1 and data[at : at + 6] == _EXIF:
             if orientation is not None:
                 return None
-            orientation = _exif_orientation(bytes(data[at + 6 : end]))
+            orientation = exif_orientation(bytes(data[at + 6 : end]))
             if orientation is None:
                 return None
     return None
@@ -92,7 +92,7 @@ def _is_srgb(chunk: bytes) -> bool:
     return chunk.startswith(_ONLY_CHUNK) and profile.is_srgb(bytes(chunk[2:]))
 
 
-def _exif_orientation(exif: bytes) -> int | None:
+def exif_orientation(exif: bytes) -> int | None:
     """1 without one; None if it cannot be read or is invalid."""
     if not exif.startswith(_TIFF_STARTS):
         return None

@@ -1,8 +1,8 @@
-"""Makes the planes of a JPEG smaller, for another JPEG: without a turn through RGB, and luma by its light.
+"""Makes the planes of a JPEG or WebP smaller, without a turn through RGB, and luma by its light.
 
-Called by ``jpeg``. Light adds up, stored values do not: a thin bright line on black, made smaller by its stored values,
-is too dark. A value's square stands for its light here. sRGB's own curve (IEC 61966-2-1) gives the same quality by
-SSIMULACRA2, and the same bytes.
+Called by ``inplanes``. Light adds up, stored values do not: a thin bright line on black, made smaller by its stored
+values, is too dark. A value's square stands for its light here, in a WebP too, whose black is 16. sRGB's own curve
+(IEC 61966-2-1) gives the same quality by SSIMULACRA2, and the same bytes.
 """
 
 from functools import lru_cache
@@ -16,6 +16,16 @@ from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
 from imgserve.request.imageinfo import Size
 
 _MOST = 255
+# The same colours: JPEG's in the full range (JFIF 1.02), WebP's in that of video (RFC 6386, section 9.2, and ITU-R
+# BT.601), where black is 16, white 235, and chroma has 224 steps around its middle.
+_BLACK, _STEPS, _CHROMA_STEPS, _MIDDLE = 16, 219, 224, 128
+_VALUES = range(_MOST + 1)
+_LUMA_IN_VIDEO = bytes(round(_BLACK + value * _STEPS / _MOST) for value in _VALUES)
+_CHROMA_IN_VIDEO = bytes(round(_MIDDLE + (value - _MIDDLE) * _CHROMA_STEPS / _MOST) for value in _VALUES)
+_LUMA_IN_FULL = bytes(min(max(round((value - _BLACK) * _MOST / _STEPS), 0), _MOST) for value in _VALUES)
+_CHROMA_IN_FULL = bytes(
+    min(max(round(_MIDDLE + (value - _MIDDLE) * _MOST / _CHROMA_STEPS), 0), _MOST) for value in _VALUES
+)
 
 
 def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_light: bool) -> list[bytes]:
@@ -70,6 +80,18 @@ def upright(planes: list[bytes], size: Size, chroma_side: int, orientation: int)
         _turned(luma, width, orientation),
         *(_turned(plane, width // chroma_side, orientation) for plane in chroma),
     ]
+
+
+def in_video_range(planes: list[bytes]) -> list[bytes]:
+    """Luma, or luma and chroma, of JPEG's range in WebP's."""
+    luma, *chroma = planes
+    return [luma.translate(_LUMA_IN_VIDEO), *(plane.translate(_CHROMA_IN_VIDEO) for plane in chroma)]
+
+
+def in_full_range(planes: list[bytes]) -> list[bytes]:
+    """Luma, or luma and chroma, of WebP's range in JPEG's."""
+    luma, *chroma = planes
+    return [luma.translate(_LUMA_IN_FULL), *(plane.translate(_CHROMA_IN_FULL) for plane in chroma)]
 
 
 def _turned(plane: bytes, width: int, orientation: int) -> bytes:

@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from ctypes import POINTER, byref, c_char_p, c_int, c_ulong, c_void_p
 from typing import NamedTuple
 
-import pyvips
-
-from imgserve.imaging.worker.source import Data
+from imgserve.imaging.worker.source import Data, address
 from imgserve.request.encode import Chroma
 
 _STOP_ON_WARNING, _LIMIT_SCANS = 8192, 32768
@@ -153,7 +151,7 @@ def shape(data: Data) -> Stored | None:
     """None if the file is not plain, or its headers are invalid or missing."""
     if _TURBO is None:
         return None
-    pinned, source = _address(data)
+    pinned, source = address(data)
     width, height, sampling, space = results = c_int(), c_int(), c_int(), c_int()
     if _TURBO.library.tjDecompressHeader3(_TURBO.decoder, source, len(pinned), *map(byref, results)) != 0:
         _TURBO.renew_decoder()
@@ -170,7 +168,7 @@ def decode(data: Data, shape: Stored, shrink: int) -> Decoded | None:
     """
     if _TURBO is None:
         return None
-    pinned, source = _address(data)
+    pinned, source = address(data)
     width, height, bands = -(-shape.width // shrink), -(-shape.height // shrink), shape.bands
     pixels = bytearray(width * height * bands)
     target = (ctypes.c_char * len(pixels)).from_buffer(pixels)
@@ -184,7 +182,7 @@ def decode_planes(data: Data, shape: Stored, shrink: int) -> Planes | None:
     """As ``decode``, in planes. Luma goes on beyond the picture to a whole number of chroma samples."""
     if _TURBO is None:
         return None
-    pinned, source = _address(data)
+    pinned, source = address(data)
     width, height = -(-shape.width // shrink), -(-shape.height // shrink)
     chroma = _TO_ONE_OF_CHROMA[shape.sampling]
     of_planes = ((1, 1), chroma, chroma)[: shape.bands]
@@ -209,12 +207,6 @@ def _repeat_edges(plane: bytearray, sides: tuple[int, int], picture: tuple[int, 
         plane[column::columns] = plane[width - 1 :: columns]
     last_row = plane[(height - 1) * columns : height * columns]
     plane[height * columns :] = last_row * (rows - height)
-
-
-def _address(data: Data) -> tuple[pyvips.ffi.CData, int]:
-    """An object that pins the bytes, and their address: ctypes takes no address of read-only memory."""
-    pinned = pyvips.ffi.from_buffer(data)
-    return pinned, int(pyvips.ffi.cast("uintptr_t", pinned))
 
 
 def encode(picture: Decoded, settings: Settings) -> bytes | None:

@@ -12,7 +12,7 @@ from imgserve.imaging.worker import animation, cover, load, scale
 from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
 from imgserve.imaging.worker.colour import convert, inks
 from imgserve.imaging.worker.cover import Corner, Part
-from imgserve.imaging.worker.formats import jpeg, turbojpeg
+from imgserve.imaging.worker.formats import inplanes, jpeg
 from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps import space
 from imgserve.imaging.worker.svg import draw
@@ -51,13 +51,13 @@ def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
     return canvas._replace(image=canvas.image.copy_memory())  # steps behind it may read it twice
 
 
-def jpeg_of_jpeg(
-    picture: Picture, operation: Resize, before: Shape, size: Size, settings: turbojpeg.Settings
+def in_planes(
+    picture: Picture, operation: Resize, before: Shape, size: Size, settings: inplanes.Settings
 ) -> bytes | None:
-    """The result's file, if a plain JPEG becomes another one; None for everything else."""
+    """The result's file, if a plain JPEG or WebP becomes a JPEG or WebP; None for everything else."""
     part = _part(operation, before.size, operation.whole(before, size), size) if _is_plain(operation) else None
     is_in_light = operation.linear_light == "auto"
-    return jpeg.again(picture, part, size, settings, is_in_light=is_in_light) if part is not None else None
+    return inplanes.again(picture, part, size, settings, is_in_light=is_in_light) if part is not None else None
 
 
 def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:
