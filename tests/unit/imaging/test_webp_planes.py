@@ -243,3 +243,65 @@ def test_two_renderings_share_one_decode() -> None:
     for size in (Size(400, 300), Size(200, 150)):
         assert inplanes.again(picture, Part(0, 0, WIDTH, HEIGHT), size, TO_WEBP) is not None
     assert len(cache) == 1
+
+
+def by_light(data: bytes, size: tuple[int, int], source_format: SourceFormat = "webp") -> Image.Image | None:
+    picture = Picture(data, source_format)
+    info = load.info(picture)
+    image = inplanes.scaled(picture, Part(0, 0, info.width_px, info.height_px), Size(*size))
+    if image is None:
+        return None
+    pixels = np.asarray(image.numpy())
+    return Image.fromarray(pixels[:, :, 0] if image.bands == 1 and pixels.ndim == 3 else pixels)
+
+
+@pytest.mark.parametrize("source_format", ["webp", "jpeg"])
+@pytest.mark.parametrize("size", [(400, 300), (401, 301), (301, 400), (666, 500)])
+def test_pixels_by_light(source_format: SourceFormat, size: tuple[int, int]) -> None:
+    image = by_light(source(source_format), size, source_format)
+    assert image is not None
+    assert pictures.distance(image, expected(size)) < NEAR
+
+
+@pytest.mark.parametrize("source_format", ["webp", "jpeg"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_pixels_have_their_colour(source_format: SourceFormat, colour: tuple[int, int, int]) -> None:
+    image = by_light(pictures.encoded(Image.new("RGB", (901, 603), colour), source_format), (401, 301), source_format)
+    assert np.abs(np.asarray(image).astype(int) - colour).max() <= NEAR_COLOUR
+
+
+def test_pixels_of_grey_are_grey() -> None:
+    image = by_light(source("jpeg", "L"), (401, 301), "jpeg")
+    assert image is not None
+    assert pictures.distance(image, expected((401, 301)).convert("L")) < NEAR
+
+
+@pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
+def test_pixels_are_upright(orientation: int) -> None:
+    scene = pictures.scene(600, 452)
+    for source_format in ("jpeg", "webp"):
+        data = pictures.oriented(scene, orientation, source_format)
+        for size in ((301, 226), (226, 301)):
+            image = by_light(data, size, source_format)
+            assert image is not None
+            assert pictures.distance(image, scene.resize(size, Image.Resampling.LANCZOS)) < NEAR
+
+
+@pytest.mark.parametrize(
+    ("source_format", "size"), [("webp", (700, 526)), ("webp", (15, 100)), ("jpeg", (700, 526)), ("jpeg", (255, 256))]
+)
+def test_where_light_shows_little_other_roads_are_taken(source_format: SourceFormat, size: tuple[int, int]) -> None:
+    assert by_light(source(source_format), size, source_format) is None
+
+
+@pytest.mark.parametrize("source_format", ["webp", "jpeg"])
+@pytest.mark.parametrize(("linear_light", "is_lighter"), [("auto", True), (False, False)])
+def test_results_without_planes_are_made_by_light_too(
+    source_format: SourceFormat, linear_light: Any, is_lighter: bool
+) -> None:
+    """Lines of one pixel: by their stored values the result has 128."""
+    lines = np.zeros((800, 800, 3), np.uint8)
+    lines[:, ::2] = 255
+    data = pictures.encoded(Image.fromarray(lines), source_format, quality=100)
+    result = opened(render_bytes(data, Resize(400, 400, linear_light=linear_light), (400, 400), "png"))
+    assert (float(np.asarray(result.convert("L"))[50:350, 50:350].mean()) > 165) == is_lighter

@@ -1,10 +1,15 @@
-"""A JPEG or a lossy WebP, or a part of it, that becomes a smaller one of either kind, in its planes: what is stored is
-decoded, resampled once and encoded, without a turn through RGB. Called by ``steps/resize.py``.
+"""The fast path for the commonest job: a JPEG or a lossy WebP, or a part of it, that becomes smaller in its planes.
+
+What is stored is decoded, resampled once, and encoded as a file of either format, without a turn through RGB; or it
+becomes an image of libvips, for all else. Called by ``steps/resize.py``.
 
 An unusual picture is left to libvips, and so is one that cannot be decoded here: libvips then raises the fault.
 """
 
+from functools import partial
 from typing import NamedTuple
+
+import pyvips
 
 from imgserve.imaging.worker import cover
 from imgserve.imaging.worker.cover import Part
@@ -12,6 +17,7 @@ from imgserve.imaging.worker.formats import jpeg, jpegheader, libwebp, planes, r
 from imgserve.imaging.worker.formats.jpegheader import UPRIGHT
 from imgserve.imaging.worker.formats.turbojpeg import Planes
 from imgserve.imaging.worker.picture import Picture
+from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import Size
 
 Header = jpegheader.Header | webpheader.Header
@@ -24,75 +30,100 @@ _LEAST_PIXELS_IN_LIGHT = 65_536
 _MOST_WEBP_PIXELS = 16_000_000  # 3.5 bytes each; libvips needs less for a larger one
 
 
-class _Decoded(NamedTuple):
-    """``shrink``: the sides of the picture to one of the planes'."""
+class _Place(NamedTuple):
+    """What becomes what: ``part`` and ``size`` are those of the picture as it is stored."""
 
-    planes: Planes
-    shrink: int
-    is_in_light: bool
+    header: Header
+    part: Part
+    size: Size
 
 
 def again(picture: Picture, part: Part, size: Size, settings: Settings, *, is_in_light: bool = True) -> bytes | None:
     """The part as a file of exactly ``size``, upright; None if libvips has to make it. ``is_in_light``: by the light
     of its luma instead of its stored values.
     """
-    header: Header | None = picture.plain_jpeg or picture.plain_webp
-    if header is None or min(size.width_px, size.height_px) < _LEAST_PX:
-        return None
     chroma_side = _chroma_side(settings)
-    if header.orientation != UPRIGHT and (size.width_px % chroma_side or size.height_px % chroma_side):
-        return None  # what the last sample of chroma covers beyond the picture would be turned too
-    place = cover.as_stored(part, size, Size(header.width, header.height), header.orientation)
+    place = _place(picture, part, size)
     if place is None:
         return None
-    decoded = _decoded(picture, header, *place, is_in_light=is_in_light)
-    if decoded is None:
+    header = place.header
+    if header.orientation != UPRIGHT and (size.width_px % chroma_side or size.height_px % chroma_side):
+        return None  # what the last sample of chroma covers beyond the picture would be turned too
+    smaller = _smaller(picture, place, chroma_side, is_in_light=is_in_light and _shows_light(place))
+    if smaller is None:
         return None
-    part, stored = place
-    part = Part(*(side / decoded.shrink for side in part))
-    smaller = planes.smaller(decoded.planes, part, stored, chroma_side, is_in_light=decoded.is_in_light)
-    upright = planes.upright(smaller, stored, chroma_side, header.orientation)
-    return _encoded(upright, isinstance(header, jpegheader.Header), size, settings)
+    upright = planes.upright(smaller, place.size, chroma_side, header.orientation)
+    return _encoded(upright, header, size, settings)
 
 
-def _decoded(picture: Picture, header: Header, part: Part, size: Size, *, is_in_light: bool) -> _Decoded | None:
-    """``part`` and ``size`` as stored. None for a picture that grows, would take much memory, or is invalid."""
-    factor = cover.factor(part, size)
-    if not resizer.is_there() or factor < 1:
+def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
+    """The part by its light, upright, exactly ``size``, in memory; None where light shows little, or if libvips has to
+    make it.
+    """
+    place = _place(picture, part, size)
+    if place is None or not _shows_light(place):
         return None
-    is_in_light = is_in_light and factor >= _LEFT_IN_LIGHT
-    if isinstance(header, jpegheader.Header):
-        return _of_jpeg(picture, header, part, size, is_in_light=is_in_light and _is_large(size))
-    if header.width * header.height > _MOST_WEBP_PIXELS:
+    smaller = _smaller(picture, place, 1, is_in_light=True)
+    if smaller is None:
         return None
-    found = picture.cache.decoded("planes", Planes, lambda: libwebp.decode_planes(picture.data, header.stored))
-    return _Decoded(found, 1, is_in_light) if found is not None else None
+    in_full_range = smaller if _is_jpeg(place.header) else planes.in_full_range(smaller)
+    pixels = turbojpeg.rgb(in_full_range, place.size.width_px, place.size.height_px)
+    return jpeg.upright(pixels, place.header.orientation) if pixels is not None else None
 
 
-def _of_jpeg(
-    picture: Picture, header: jpegheader.Header, part: Part, size: Size, *, is_in_light: bool
-) -> _Decoded | None:
-    left = _LEFT_IN_LIGHT if is_in_light else jpeg.LEFT_TO_RESAMPLE
-    shrink = jpeg.shrink_of(picture, header, part, size, left)
+def _place(picture: Picture, part: Part, size: Size) -> _Place | None:
+    """None for a picture that is not plain, or that grows, and for a result that is too small."""
+    header: Header | None = picture.plain_jpeg or picture.plain_webp
+    if header is None or not resizer.is_there() or min(size.width_px, size.height_px) < _LEAST_PX:
+        return None
+    place = cover.as_stored(part, size, Size(header.width, header.height), header.orientation)
+    return _Place(header, *place) if place is not None and cover.factor(*place) >= 1 else None
+
+
+def _shows_light(place: _Place) -> bool:
+    is_enough = place.size.width_px * place.size.height_px >= _LEAST_PIXELS_IN_LIGHT or not _is_jpeg(place.header)
+    return is_enough and cover.factor(place.part, place.size) >= _LEFT_IN_LIGHT
+
+
+def _smaller(picture: Picture, place: _Place, chroma_side: int, *, is_in_light: bool) -> list[bytes] | None:
+    """As stored. None for a picture that would take much memory, or is invalid."""
+    shrink = _shrink(picture, place, is_in_light=is_in_light)
     if shrink is None:
         return None
-    found = picture.cache.decoded(
-        ("planes", shrink), Planes, lambda: turbojpeg.decode_planes(picture.data, header.stored, shrink)
-    )
-    return _Decoded(found, shrink, is_in_light) if found is not None else None
+    decode = partial(_decoded, picture.data, place.header, shrink)
+    decoded = picture.cache.decoded(("planes", shrink), Planes, decode)
+    if decoded is None:
+        return None
+    part = Part(*(side / shrink for side in place.part))
+    return planes.smaller(decoded, part, place.size, chroma_side, is_in_light=is_in_light)
 
 
-def _is_large(size: Size) -> bool:
-    return size.width_px * size.height_px >= _LEAST_PIXELS_IN_LIGHT
+def _shrink(picture: Picture, place: _Place, *, is_in_light: bool) -> int | None:
+    """The scale of the decoder, which a WebP's does not have. None for a picture that would take much memory."""
+    header = place.header
+    if isinstance(header, webpheader.Header):
+        return 1 if header.width * header.height <= _MOST_WEBP_PIXELS else None
+    left = _LEFT_IN_LIGHT if is_in_light else jpeg.LEFT_TO_RESAMPLE
+    return jpeg.shrink_of(picture, header, place.part, place.size, left)
+
+
+def _decoded(data: Data, header: Header, shrink: int) -> Planes | None:
+    if isinstance(header, webpheader.Header):
+        return libwebp.decode_planes(data, header.stored)
+    return turbojpeg.decode_planes(data, header.stored, shrink)
+
+
+def _is_jpeg(header: Header) -> bool:
+    return isinstance(header, jpegheader.Header)
 
 
 def _chroma_side(settings: Settings) -> int:
     return turbojpeg.chroma_side(settings) if isinstance(settings, turbojpeg.Settings) else libwebp.CHROMA_SIDE
 
 
-def _encoded(upright: list[bytes], is_full_range: bool, size: Size, settings: Settings) -> bytes | None:
+def _encoded(upright: list[bytes], header: Header, size: Size, settings: Settings) -> bytes | None:
     if isinstance(settings, turbojpeg.Settings):
-        upright = upright if is_full_range else planes.in_full_range(upright)
+        upright = upright if _is_jpeg(header) else planes.in_full_range(upright)
         return turbojpeg.encode_planes(upright, size.width_px, size.height_px, settings)
-    upright = planes.in_video_range(upright) if is_full_range else upright
+    upright = planes.in_video_range(upright) if _is_jpeg(header) else upright
     return libwebp.encode_planes(upright, size.width_px, size.height_px, settings)

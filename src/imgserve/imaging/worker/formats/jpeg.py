@@ -1,5 +1,5 @@
-"""The fast path for a JPEG, or a part of it, made smaller. Called by ``steps/resize.py``; if the result is a JPEG or a
-WebP, ``inplanes`` is faster still.
+"""The fast path for a JPEG, or a part of it, that becomes smaller by its stored values. Called by ``steps/resize.py``;
+``inplanes`` has the one by its light, and the one to a file.
 
 It decodes at a smaller scale (libjpeg's own DCT scaling) and resamples the crop once by Lanczos, without libvips. An
 unusual JPEG is left to libvips, and so is one that cannot be decoded here: libvips then raises the fault.
@@ -30,7 +30,7 @@ def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
     if place is None:
         return None
     pixels = _scaled(picture, header, *place)
-    return _upright(pixels, header.orientation) if pixels is not None else None
+    return upright(pixels, header.orientation) if pixels is not None else None
 
 
 def _scaled(picture: Picture, header: Header, part: Part, size: Size) -> Decoded | None:
@@ -60,7 +60,8 @@ def shrink_of(picture: Picture, header: Header, part: Part, size: Size, left: fl
     return shrink if header.width * header.height / shrink**2 <= _MAX_DECODED_PIXELS else None
 
 
-def _upright(stored: Decoded, orientation: int) -> pyvips.Image:
+def upright(stored: Decoded, orientation: int) -> pyvips.Image:
+    """An image of libvips, turned by EXIF's orientation."""
     image = pyvips.Image.new_from_memory(stored.pixels, stored.width, stored.height, stored.bands, "uchar")
     image = image.copy(interpretation=_SPACES[stored.bands])
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation)

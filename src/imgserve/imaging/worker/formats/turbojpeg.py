@@ -49,6 +49,7 @@ _ARGUMENTS = {
         POINTER(c_ulong),
         *[c_int] * 2,
     ),
+    "tjDecodeYUVPlanes": (c_int, c_void_p, POINTER(c_char_p), POINTER(c_int), c_int, c_void_p, *[c_int] * 5),
     "tjCompress2": (c_int, c_void_p, c_void_p, *[c_int] * 4, POINTER(c_void_p), POINTER(c_ulong), *[c_int] * 3),
     "tjDestroy": (c_int, c_void_p),
     "tjFree": (None, c_void_p),
@@ -207,6 +208,20 @@ def _repeat_edges(plane: bytearray, sides: tuple[int, int], picture: tuple[int, 
         plane[column::columns] = plane[width - 1 :: columns]
     last_row = plane[(height - 1) * columns : height * columns]
     plane[height * columns :] = last_row * (rows - height)
+
+
+def rgb(planes: Sequence[bytes], width: int, height: int) -> Decoded | None:
+    """The colours of luma and chroma, which has a sample for each of luma; luma alone is grey."""
+    if len(planes) == 1:
+        return Decoded(width, height, 1, planes[0])
+    if _TURBO is None:
+        return None
+    pixels = bytearray(width * height * 3)
+    target = (ctypes.c_char * len(pixels)).from_buffer(pixels)
+    source, geometry = (c_char_p * 3)(*planes), (width, width * 3, height, _RGB, 0)
+    if _TURBO.library.tjDecodeYUVPlanes(_TURBO.decoder, source, None, _FULL_COLOUR, target, *geometry) != 0:
+        return None
+    return Decoded(width, height, 3, bytes(pixels))
 
 
 def encode(picture: Decoded, settings: Settings) -> bytes | None:

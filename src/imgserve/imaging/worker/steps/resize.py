@@ -61,12 +61,15 @@ def in_planes(
 
 
 def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:
-    """Of ``size``, or ``whole`` if that is put into it. None for all but plain JPEGs that become smaller."""
-    if picture.plain_jpeg is None or not _is_plain(operation):
+    """Of ``size``, or ``whole`` if that is put into it. None for all but plain JPEGs and WebPs that become smaller."""
+    if (picture.plain_jpeg is None and picture.plain_webp is None) or not _is_plain(operation):
         return None
     size = whole if _is_within(whole, size) else size
     part = _part(operation, before, whole, size)
-    return jpeg.scaled(picture, part, size) if part is not None else None
+    if part is None:
+        return None
+    by_light = inplanes.scaled(picture, part, size) if operation.linear_light == "auto" else None
+    return by_light if by_light is not None else jpeg.scaled(picture, part, size)
 
 
 def _of_still(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image:
