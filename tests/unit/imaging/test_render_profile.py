@@ -62,7 +62,9 @@ def brightness(file: bytes) -> float:
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP"])
 def test_quality_is_by_light(source: str, output: Format) -> None:
     data = stripes(1, source)
-    assert brightness(rendered(data, "quality", 260, output)) == pytest.approx(LIGHT, abs=8)
+    assert brightness(rendered(data, "quality", 260, output)) == pytest.approx(
+        LIGHT, abs=13
+    )  # squares stand for light in planes
     assert brightness(rendered(data, "quality", 260, output, light=False)) == pytest.approx(STORED, abs=8)
     assert brightness(rendered(data, "speed", 260, output)) == pytest.approx(STORED, abs=8)
 

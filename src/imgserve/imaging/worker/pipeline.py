@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-import msgspec
 import pyvips
 
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed, SourceUnreadable, SvgInvalid
@@ -72,7 +71,7 @@ def render(
     if file is not None and rendering.size is not None:
         save.write_bytes(file, result_fd)
         return Written(rendering.size, rendering.format)
-    image = _finished(picture, info, _by_light(picture, steps), rendering, frames, pictures, limits, watched)
+    image = _finished(picture, info, steps, rendering, frames, pictures, limits, watched)
     encode = rendering.recipe.encode
     extra = extras.Extras() if save.is_plain(encode) else extras.of(picture, image, encode, rendering.format)
     encodes = save.write(image, rendering.format, encode, result_fd, extra)
@@ -169,18 +168,6 @@ def _in_planes(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) 
     return None
 
 
-def _by_light(picture: Picture, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """With the resizes of the profile "quality" in linear light, unless they say otherwise."""
-    if picture.render_profile != "quality":
-        return steps
-    return tuple(
-        step._replace(operation=msgspec.structs.replace(step.operation, linear_light=True))
-        if isinstance(step.operation, Resize) and step.operation.linear_light == "auto"
-        else step
-        for step in steps
-    )
-
-
 def _finished(
     picture: Picture,
     info: ImageInfo,
@@ -254,6 +241,8 @@ def _changed(
 ) -> Canvas:
     """The canvas behind all steps. Only the last two canvases are in memory, since each may be as large as a source."""
     canvas, rest = _canvas(picture, info, steps, recipe, frames)
+    profile = picture.render_profile
+    rest = tuple(step._replace(operation=resize.in_profile(step.operation, profile)) for step in rest)
     for index, step in enumerate(rest, len(steps) - len(rest)):
         if isinstance(step.operation, Composite):
             operation, on = step.operation, canvas.size

@@ -17,6 +17,7 @@ from imgserve.imaging.worker.formats import jpeg, jpegheader, libwebp, planes, r
 from imgserve.imaging.worker.formats.jpegheader import UPRIGHT
 from imgserve.imaging.worker.formats.turbojpeg import Planes
 from imgserve.imaging.worker.picture import Picture
+from imgserve.imaging.worker.rules import RULES, Rule
 from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import Size
 
@@ -24,9 +25,6 @@ Header = jpegheader.Header | webpheader.Header
 Settings = turbojpeg.Settings | libwebp.Settings
 
 _LEAST_PX = 16  # where a chroma sample beyond the edge would be seen
-_LEFT_IN_LIGHT = 1.5  # in linear light no more is needed for the same quality; and below it light shows little
-# In a smaller JPEG light shows little too, since the decoder has made most of the way by stored values.
-_LEAST_PIXELS_IN_LIGHT = 65_536
 _MOST_WEBP_PIXELS = 16_000_000  # 3.5 bytes each; libvips needs less for a larger one
 
 
@@ -49,7 +47,9 @@ def again(picture: Picture, part: Part, size: Size, settings: Settings, *, is_in
     header = place.header
     if header.orientation != UPRIGHT and (size.width_px % chroma_side or size.height_px % chroma_side):
         return None  # what the last sample of chroma covers beyond the picture would be turned too
-    smaller = _smaller(picture, place, chroma_side, is_in_light=is_in_light and _shows_light(place))
+    smaller = _smaller(
+        picture, place, chroma_side, is_in_light=is_in_light and _shows_light(place, RULES[picture.render_profile])
+    )
     if smaller is None:
         return None
     upright = planes.upright(smaller, place.size, chroma_side, header.orientation)
@@ -61,7 +61,7 @@ def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
     make it.
     """
     place = _place(picture, part, size)
-    if place is None or not _shows_light(place):
+    if place is None or not _shows_light(place, RULES[picture.render_profile]):
         return None
     smaller = _smaller(picture, place, 1, is_in_light=True)
     if smaller is None:
@@ -80,9 +80,9 @@ def _place(picture: Picture, part: Part, size: Size) -> _Place | None:
     return _Place(header, *place) if place is not None and cover.factor(*place) >= 1 else None
 
 
-def _shows_light(place: _Place) -> bool:
-    is_enough = place.size.width_px * place.size.height_px >= _LEAST_PIXELS_IN_LIGHT or not _is_jpeg(place.header)
-    return is_enough and cover.factor(place.part, place.size) >= _LEFT_IN_LIGHT
+def _shows_light(place: _Place, rule: Rule) -> bool:
+    is_enough = place.size.width_px * place.size.height_px >= rule.least_pixels or not _is_jpeg(place.header)
+    return is_enough and cover.factor(place.part, place.size) >= rule.least_way
 
 
 def _smaller(picture: Picture, place: _Place, chroma_side: int, *, is_in_light: bool) -> list[bytes] | None:
@@ -103,7 +103,8 @@ def _shrink(picture: Picture, place: _Place, *, is_in_light: bool) -> int | None
     header = place.header
     if isinstance(header, webpheader.Header):
         return 1 if header.width * header.height <= _MOST_WEBP_PIXELS else None
-    left = _LEFT_IN_LIGHT if is_in_light else jpeg.LEFT_TO_RESAMPLE
+    rule = RULES[picture.render_profile]
+    left = rule.left_in_light if is_in_light else rule.left
     return jpeg.shrink_of(picture, header, place.part, place.size, left)
 
 

@@ -6,6 +6,7 @@ scale); after others it takes a canvas. Called by ``pipeline.py``.
 
 from collections.abc import Iterable
 
+import msgspec
 import pyvips
 
 from imgserve.imaging.worker import animation, cover, load, scale
@@ -17,9 +18,11 @@ from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps import space
 from imgserve.imaging.worker.svg import draw
 from imgserve.request import geometry
+from imgserve.request.encode import RenderProfile
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import Operation
 
 # An enlarged picture is looked at for its content in so many pixels: it shows no more than before.
 _MOST_SHOWN_PIXELS = 4_000_000
@@ -31,9 +34,11 @@ def opened(picture: Picture, operation: Resize, before: Shape, size: Size, frame
     if picture.format == "svg":
         image = draw.draw(bytes(picture.data), whole, is_stretched=True, dpi=picture.options.dpi)
     elif frames > 1:
+        operation = _in_profile(operation, picture.render_profile)
         image = _of_frames(animation.frames(picture), operation, whole, size)
     else:
         image = _quickly(picture, operation, before.size, whole, size)
+        operation = _in_profile(operation, picture.render_profile)
         image = _of_still(picture, operation, before.size, whole, size) if image is None else image
     if (image.width, image.height) == (size.width_px, size.height_px):
         return Canvas(image, frames)
@@ -49,6 +54,17 @@ def applied(canvas: Canvas, operation: Resize, size: Size) -> Canvas:
         canvas = canvas._replace(image=_scaled_and_cut(canvas.image, operation, whole, size))
     canvas = _placed(canvas, operation, size)
     return canvas._replace(image=canvas.image.copy_memory())  # steps behind it may read it twice
+
+
+def in_profile(operation: Operation, profile: RenderProfile) -> Operation:
+    """A step behind the first one, as this profile carries it out."""
+    return _in_profile(operation, profile) if isinstance(operation, Resize) else operation
+
+
+def _in_profile(operation: Resize, profile: RenderProfile) -> Resize:
+    if profile != "quality" or operation.linear_light != "auto":
+        return operation
+    return msgspec.structs.replace(operation, linear_light=True)
 
 
 def in_planes(
@@ -68,8 +84,11 @@ def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, siz
     part = _part(operation, before, whole, size)
     if part is None:
         return None
-    by_light = inplanes.scaled(picture, part, size) if operation.linear_light == "auto" else None
-    return by_light if by_light is not None else jpeg.scaled(picture, part, size)
+    is_by_light = operation.linear_light == "auto"
+    by_light = inplanes.scaled(picture, part, size) if is_by_light else None
+    if by_light is not None or (is_by_light and picture.render_profile == "quality"):
+        return by_light
+    return jpeg.scaled(picture, part, size)
 
 
 def _of_still(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image:
