@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from imgserve.imaging.worker.formats import av1, isobmff
+from imgserve.request.imageinfo import Size
 
 Field = tuple[int, int]  # a value and its bits
 
@@ -57,6 +58,38 @@ def test_a_header_without_numbers_and_what_is_no_header() -> None:
     assert av1.colour_numbers(b"") is None
     assert av1.colour_numbers(DELIMITER * 500) is None
     assert av1.colour_numbers(b"\x0a" + b"\xff" * 1000) is None
+
+
+FRAME, PADDING = b"\x32\x03abc", b"\x7a\x01\x80"
+
+
+def test_a_still_picture_is_one_header_and_one_frame() -> None:
+    header = obu(SHAPES["reduced"])
+    still = av1.Sequence(is_still=True, is_deep=False, size=Size(64, 48), colours=(12, 16))
+    for data in (header + FRAME, DELIMITER + header + FRAME, header + FRAME + PADDING, header + b"\x30to the end"):
+        assert av1.still(data) == still
+    assert av1.still(obu(SHAPES["of twelve bits"]) + FRAME) == still._replace(is_deep=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        obu(SHAPES["reduced"]),
+        obu(SHAPES["plain"]) + FRAME,
+        FRAME + obu(SHAPES["reduced"]),
+        obu(SHAPES["reduced"]) * 2 + FRAME,
+        obu(SHAPES["reduced"]) + FRAME * 2,
+        DELIMITER * 2 + obu(SHAPES["reduced"]) + FRAME + obu(SHAPES["reduced"]),
+        obu(SHAPES["reduced"]) + FRAME[:-1],
+        obu(SHAPES["reduced"]) + FRAME + b"\x32\xff",
+        b"\x0a\x01\x18" + FRAME,
+    ],
+    ids=["nothing", "no frame", "long header", "order", "two headers", "two frames", "hidden header", "cut frame",
+         "cut length", "cut header"],
+)  # fmt: skip
+def test_all_others_are_none(data: bytes) -> None:
+    assert av1.still(data) is None
 
 
 def test_hostile_headers_are_read_quickly() -> None:

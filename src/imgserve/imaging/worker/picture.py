@@ -13,7 +13,7 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
-from imgserve.imaging.worker.formats import gif, jpegheader, tiffcolour, webpheader
+from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, tiffcolour, webpheader
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
@@ -72,6 +72,11 @@ class Picture:
         return header if header is None or self.options.orient else header._replace(orientation=jpegheader.UPRIGHT)
 
     @cached_property
+    def plain_avif(self) -> avifheader.Header | None:
+        """The header of an AVIF that dav1d may decode; None for all files that need libvips."""
+        return avifheader.read(self.data) if self.format == "avif" and dav1d.is_there() else None
+
+    @cached_property
     def header(self) -> pyvips.Image:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
         image = self.opened()
@@ -98,7 +103,21 @@ class Picture:
         if self.rare is not None:
             return self.header
         key = (self.options, *options.items())
-        return self.cache.image(key, lambda: self.opened(**options) if options else self.header)
+        return self.cache.image(key, lambda: self.opened(**options) if options else self._decoded())
+
+    def _decoded(self) -> pyvips.Image:
+        """As ``header``; a plain AVIF by a faster decoder."""
+        plain, header = self.plain_avif, self.header
+        image = dav1d.rgb(self.data, plain) if plain is not None else None
+        if plain is None or image is None:
+            return header
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", plain.orientation)
+        image = image.autorot().copy()
+        image.set_type(pyvips.GValue.gstr_type, "vips-loader", self.loader)
+        if vips.has(header, PROFILE):
+            image.set_type(pyvips.GValue.blob_type, PROFILE, header.get(PROFILE))
+        return image
 
     def opened(self, **options: float) -> pyvips.Image:
         """A lazy image, as stored. Raises SourceUnreadable."""

@@ -1,4 +1,5 @@
-"""Decoded pixels of one source, for several renderings of it. Used by load and formats/jpeg, owned by ``__main__.py``.
+"""Decoded pixels of one source, for several renderings of it. Used by load, formats/jpeg and
+formats/avif, owned by ``__main__.py``.
 
 The renderings of a batch have one source, and those that decode it at the same scale share one decode. An entry is
 exactly what the decoder returned, so a result does not depend on the renderings before it.
@@ -9,14 +10,15 @@ from typing import TypeVar
 
 import pyvips
 
+from imgserve.imaging.worker.formats.dav1d import YuvPlanes
 from imgserve.imaging.worker.formats.turbojpeg import Decoded, Planes
 
 MOST_BYTES = 200_000_000  # 50 megapixels of three bands at all four scales of libjpeg
 _SAMPLE_BYTES = {"uchar": 1, "char": 1, "ushort": 2, "short": 2}
 _MOST_SAMPLE_BYTES = 16
 
-_Pixels = TypeVar("_Pixels", pyvips.Image, Decoded, Planes)
-_Turbo = TypeVar("_Turbo", Decoded, Planes)
+_Pixels = TypeVar("_Pixels", pyvips.Image, Decoded, Planes, YuvPlanes)
+_Turbo = TypeVar("_Turbo", Decoded, Planes, YuvPlanes)
 
 
 class PixelCache:
@@ -24,7 +26,7 @@ class PixelCache:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._entries: dict[Hashable, tuple[pyvips.Image | Decoded | Planes, int]] = {}
+        self._entries: dict[Hashable, tuple[pyvips.Image | Decoded | Planes | YuvPlanes, int]] = {}
 
     def image(self, key: Hashable, opened: Callable[[], pyvips.Image]) -> pyvips.Image:
         """The image of ``opened``: in memory if it fits into the cache, else as it is. Raises pyvips.Error."""

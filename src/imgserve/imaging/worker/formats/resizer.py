@@ -7,14 +7,16 @@ from imgserve.imaging.worker.cover import Part
 from imgserve.request.imageinfo import Size
 
 # It loads Pillow where there is one: memory, and decoders that no worker needs.
-_hides_pillow = sys.modules.setdefault("PIL", None) is None  # type: ignore[arg-type]
+_pillow = sys.modules.get("PIL")
+sys.modules["PIL"] = None  # type: ignore[assignment]
 try:
     import cykooz_resizer as library
 except ImportError:
     library = None
 finally:
-    if _hides_pillow:
-        del sys.modules["PIL"]
+    del sys.modules["PIL"]
+    if _pillow is not None:
+        sys.modules["PIL"] = _pillow
 
 Samples = Literal["U8", "U8x3", "U16"]
 

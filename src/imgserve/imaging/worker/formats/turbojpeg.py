@@ -38,6 +38,7 @@ _ARGUMENTS = {
         c_int,
         c_int,
     ),
+    "tjDecodeYUVPlanes": (c_int, c_void_p, POINTER(c_char_p), POINTER(c_int), c_int, c_void_p, *[c_int] * 5),
     "tjCompressFromYUVPlanes": (
         c_int,
         c_void_p,
@@ -49,7 +50,6 @@ _ARGUMENTS = {
         POINTER(c_ulong),
         *[c_int] * 2,
     ),
-    "tjDecodeYUVPlanes": (c_int, c_void_p, POINTER(c_char_p), POINTER(c_int), c_int, c_void_p, *[c_int] * 5),
     "tjCompress2": (c_int, c_void_p, c_void_p, *[c_int] * 4, POINTER(c_void_p), POINTER(c_ulong), *[c_int] * 3),
     "tjDestroy": (c_int, c_void_p),
     "tjFree": (None, c_void_p),
@@ -110,7 +110,8 @@ class _Turbo:
     """The library, and one codec of each kind for this process's life. Raises OSError, AttributeError, MemoryError.
 
     Progressive files have an encoder of their own: it keeps the Huffman tables of its last picture, and version 2.1
-    would write a baseline file with these instead of the standard's, which no decoder reads properly.
+    would write a baseline file with these instead of the standard's, which no decoder reads properly. Planes have a
+    decoder of their own for their colours: one that has read the header of a CMYK file would take them for inks.
     """
 
     def __init__(self) -> None:
@@ -119,6 +120,7 @@ class _Turbo:
             function = getattr(self.library, name)
             function.restype, function.argtypes = result, arguments
         self.decoder = self._codec("tjInitDecompress")
+        self.colour_decoder = self._codec("tjInitDecompress")
         self.encoder = self._codec("tjInitCompress")
         self.progressive_encoder = self._codec("tjInitCompress")
 
@@ -219,7 +221,7 @@ def rgb(planes: Sequence[bytes], width: int, height: int) -> Decoded | None:
     pixels = bytearray(width * height * 3)
     target = (ctypes.c_char * len(pixels)).from_buffer(pixels)
     source, geometry = (c_char_p * 3)(*planes), (width, width * 3, height, _RGB, 0)
-    if _TURBO.library.tjDecodeYUVPlanes(_TURBO.decoder, source, None, _FULL_COLOUR, target, *geometry) != 0:
+    if _TURBO.library.tjDecodeYUVPlanes(_TURBO.colour_decoder, source, None, _FULL_COLOUR, target, *geometry) != 0:
         return None
     return Decoded(width, height, 3, bytes(pixels))
 

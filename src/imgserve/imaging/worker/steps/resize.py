@@ -13,7 +13,7 @@ from imgserve.imaging.worker import animation, cover, load, scale
 from imgserve.imaging.worker.canvas import Canvas, frames_of, roll
 from imgserve.imaging.worker.colour import convert, inks
 from imgserve.imaging.worker.cover import Corner, Part
-from imgserve.imaging.worker.formats import inplanes, jpeg
+from imgserve.imaging.worker.formats import avif, inplanes, jpeg
 from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps import space
 from imgserve.imaging.worker.svg import draw
@@ -77,14 +77,18 @@ def in_planes(
 
 
 def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image | None:
-    """Of ``size``, or ``whole`` if that is put into it. None for all but plain JPEGs and WebPs that become smaller."""
-    if (picture.plain_jpeg is None and picture.plain_webp is None) or not _is_plain(operation):
+    """Of ``size``, or ``whole`` if that is put into it. None for all but plain JPEGs, WebPs and AVIFs that become
+    smaller.
+    """
+    if not (picture.plain_jpeg or picture.plain_webp or picture.plain_avif) or not _is_plain(operation):
         return None
     size = whole if _is_within(whole, size) else size
     part = _part(operation, before, whole, size)
     if part is None:
         return None
     is_by_light = operation.linear_light == "auto"
+    if picture.plain_avif is not None:
+        return avif.scaled(picture, part, size, is_in_light=is_by_light)
     by_light = inplanes.scaled(picture, part, size) if is_by_light else None
     if by_light is not None or (is_by_light and picture.render_profile == "quality"):
         return by_light
