@@ -26,6 +26,8 @@ _LUMA_IN_FULL = bytes(min(max(round((value - _BLACK) * _MOST / _STEPS), 0), _MOS
 _CHROMA_IN_FULL = bytes(
     min(max(round(_MIDDLE + (value - _MIDDLE) * _MOST / _CHROMA_STEPS), 0), _MOST) for value in _VALUES
 )
+# Of samples: libvips has a strip twice while it hands one over.
+_STRIP_SAMPLES = 1 << 18
 
 
 def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_light: bool) -> list[bytes]:
@@ -119,8 +121,10 @@ def _resized_by_light(plane: Plane, part: Part, size: Size) -> bytes:
 
 
 def _computed(image: pyvips.Image) -> bytes:
-    """In this thread: to start libvips' own ones takes longer than the work."""
-    return bytes(pyvips.Region.new(image).fetch(0, 0, image.width, image.height))
+    """In strips, and in this thread: to start libvips' own ones takes longer than the work."""
+    region, rows = pyvips.Region.new(image), max(_STRIP_SAMPLES // image.width, 1)
+    tops = range(0, image.height, rows)
+    return b"".join(region.fetch(0, top, image.width, min(rows, image.height - top)) for top in tops)
 
 
 def _of_plane(part: Part, plane: Plane) -> Part:
