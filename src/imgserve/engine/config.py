@@ -158,7 +158,7 @@ class CacheConfig(msgspec.Struct, frozen=True):
         "disk for cached pictures, with what the file system adds; the least recently used go first", "bytes",
         name="cache_bytes")] = 10_000_000_000
     memory_bytes: Annotated[Amount, Setting(
-        "memory for cached pictures, in front of the disk", "bytes", name="cache_memory_bytes")] = 64_000_000
+        "memory for cached pictures, in front of the disk", "bytes", name="cache_memory_bytes")] = 32_000_000
     source_bytes: Annotated[Amount, Setting(
         "disk for cached sources, so that further sizes of a picture need no download", "bytes",
         name="source_cache_bytes")] = 2_000_000_000
