@@ -96,6 +96,10 @@ class Pool:
         """Kill every worker and wait until all are reaped. Requests that still wait get NoWorker."""
         await self._stock.aclose()
 
+    def renew_swollen(self) -> None:
+        """End the workers that have kept much memory of earlier pictures, and have had none since the last call."""
+        self._stock.renew_swollen()
+
     async def probe(
         self,
         source: Blob,

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Self, TypeVar
 
 import msgspec
@@ -27,6 +28,7 @@ _Process = TypeVar("_Process", bound="Process")
 _Type = Callable[[int, Callable[[], object], socket.socket], _Process]
 START_TIMEOUT_S = 30.0
 _STDERR_TAIL_BYTES = 2000
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Without the server's variables, some of which may be secrets.
 # libvips would put large pictures into a file, which the sandbox forbids; the memory limit holds for them instead.
 _ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/nonexistent", "VIPS_CONCURRENCY": "1", "VIPS_DISC_THRESHOLD": "100g"}
@@ -74,6 +76,14 @@ class Process:
         Raises WorkerDied, RenderTimeout, TemplateFailed, BrokenPacket.
         """
         raise NotImplementedError
+
+    def own_bytes(self) -> int:
+        """Its memory without pages of files and of pictures (proc(5), statm); 0 if it has just ended."""
+        try:
+            _, resident, shared, *_ = map(int, Path(f"/proc/{self.pid}/statm").read_text().split())
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        return (resident - shared) * _PAGE_BYTES
 
     def close(self) -> None:
         """Kill the process. Safe to call twice; the event loop reaps it."""

@@ -21,6 +21,8 @@ from imgserve.telemetry import logs, metrics
 
 _FIRST_BACKOFF_S = 0.5
 _LONGEST_BACKOFF_S = 30.0
+# A worker that rests has about 20 MB of its own. Large pictures cut free memory into pieces that it cannot give back.
+SWOLLEN_BYTES = 64 << 20
 
 
 class Owner(NamedTuple):
@@ -47,6 +49,7 @@ class Stock:
         self._sizes = sizes
         self._fresh: deque[Child] = deque()
         self._idle: dict[Child, Owner] = {}  # in the order in which they became free
+        self._resting: dict[Child, int] = {}  # idle at the last look for swollen ones, and what each had rendered
         self._members: set[Child] = set()
         self._unreaped: set[Child] = set()
         self._waiting = 0
@@ -127,6 +130,14 @@ class Stock:
         if child.is_alive:
             self._idle[child] = owner
             self._wake()
+
+    def renew_swollen(self) -> None:
+        """End the processes that have kept much memory, and have had no picture since the last call."""
+        resting = {child: child.renders for child in self._idle}
+        for child, renders in resting.items():
+            if self._resting.get(child) == renders and child.own_bytes() > SWOLLEN_BYTES:
+                child.kill("retired")
+        self._resting = resting
 
     def _free_one(self, owner: Owner, batch: int) -> Child | None:
         """An idle process of the owner's, else a fresh one."""

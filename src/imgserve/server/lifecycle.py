@@ -6,8 +6,6 @@ server runs inside our own event loop, so that start, drain and signals are ours
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import signal
 import socket
 import time
@@ -30,16 +28,13 @@ from imgserve.api.v1.server import Itself
 from imgserve.clock import Clock
 from imgserve.engine import pictures
 from imgserve.errors import ImgserveError
-from imgserve.server import build
+from imgserve.server import build, memory
 from imgserve.server.build import Components
 from imgserve.server.ending import Ending, busy_threads, in_time
 from imgserve.server.reload import Reload
 from imgserve.settings.tree import Settings
 from imgserve.telemetry import logs, tracing
 
-COLLECT_AFTER = 20_000
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-KEEP_BYTES = 64 * 1024 * 1024
 # Of the time for all closing: reserved for the steps after the servers, and for the queue, which is closed last.
 PARTS_RESERVE_S, QUEUE_RESERVE_S = 1.0, 0.7
 TRACES_S = 0.4
@@ -118,7 +113,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
             address, str(settings.data_dir.absolute()), endpoint.started_as, settings.drain_s, settings.role,
             settings.queue_address.shown,
         )  # fmt: skip
-        _tune_memory()
+        memory.tune()
         async with _operated(
             settings, components, itself, presets, ending
         ):  # until all has ended: a stop can be watched
@@ -136,12 +131,17 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
 async def _operated(
     settings: Settings, components: Components, itself: Itself, presets: Presets, ending: Ending
 ) -> AsyncIterator[None]:
-    """Serve the control socket, and log changes of state."""
+    """Serve the control socket, log changes of state, and give free memory back."""
     with control.listening(settings.data_dir) as own_socket:
         application = components.for_operator(settings.api, itself, presets)
         server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
-        loops = components.states.watch(), components.transfers.files.watch_roots(), components.uploads.run()
+        loops = (
+            components.states.watch(),
+            components.transfers.files.watch_roots(),
+            components.uploads.run(),
+            memory.keep_giving_back(components.pool.renew_swollen),
+        )
         watching = [asyncio.create_task(loop) for loop in loops]
         try:
             yield
@@ -215,18 +215,3 @@ async def drain(components: Components, ending: Ending) -> None:
     for number in runner.unsettled:
         ending.is_complete = False
         logs.event("end_not_stored", level=logs.ERROR, number=number, detail="the next start carries the job on")
-
-
-def _tune_memory() -> None:
-    """Collect garbage seldom: loaded code stays for good, and a job's objects are freed by reference counting.
-
-    Transfer buffers come and go with every job: keep their pages instead of asking the kernel again.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
-    if mallopt is not None:
-        mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-        mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 10)
-    gc.enable()

@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import sys
+import time
 import traceback
 from typing import cast
 
@@ -38,6 +39,7 @@ from imgserve.imaging.worker.svg import sanitize, watch
 COLLECT_AFTER = 20_000
 PROBE_CPU_S = 0.2
 TRIM_AFTER_S = 1.0  # a next picture within this time uses the freed memory again
+TRIM_EVERY_S = 30.0  # without a pause: what a large picture needed, the small ones behind it do not
 SVG_MEMORY_BYTES = 800_000_000  # a raster picture at the limits may need more, but its header tells its size
 
 
@@ -81,7 +83,7 @@ def _serve(connection: socket.socket, ready: Ready) -> None:
     _say(connection, ready)
     gc.freeze()  # the modules stay, and pictures leave too few cycles to search after each
     gc.set_threshold(COLLECT_AFTER)
-    batches = Batches()
+    batches, trimmed_at = Batches(), time.monotonic()
     while (received := wire.receive_request(connection)) is not None:
         request, descriptors = received
         try:
@@ -91,9 +93,12 @@ def _serve(connection: socket.socket, ready: Ready) -> None:
             for descriptor in descriptors:
                 os.close(descriptor)
         _say(connection, reply)
-        if not select.select([connection], [], [], TRIM_AFTER_S)[0]:
+        is_idle = not select.select([connection], [], [], TRIM_AFTER_S)[0]
+        if is_idle:
             batches.cache()
+        if is_idle or time.monotonic() - trimmed_at >= TRIM_EVERY_S:
             vips.give_memory_back()
+            trimmed_at = time.monotonic()
 
 
 def _batch_of(request: Request) -> int:

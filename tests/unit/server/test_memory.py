@@ -1,0 +1,60 @@
+"""A process gives back what it has freed, and only after work, in a process of its own."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back on demand")
+
+BLOCKS, BLOCK_BYTES = 4000, 50_000
+# The last block holds the heap's end, so that freeing the others returns nothing. The CPU time of the process is given.
+SCRIPT = f"""
+import asyncio, sys
+from pathlib import Path
+from imgserve.server import memory
+
+def own_bytes():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
+async def main(readings):
+    looks = 0
+    last = asyncio.Event()
+    def renew():
+        nonlocal looks
+        looks += 1
+        if looks == len(readings):
+            last.set()
+    watching = asyncio.create_task(memory.keep_giving_back(renew, 0, iter([*readings, *readings[-1:] * 9]).__next__))
+    await last.wait()
+    watching.cancel()
+
+memory.tune()
+blocks = [bytes({BLOCK_BYTES}) for _ in range({BLOCKS})]
+filled = own_bytes()
+del blocks[:-1]
+freed = own_bytes()
+asyncio.run(main([float(text) for text in sys.argv[1:]]))
+print(filled - freed, freed - own_bytes())
+"""
+
+
+def given_back(*cpu_s: float) -> tuple[int, int]:
+    """Bytes that freeing gave back, and those that the watch gave back while the CPU time was so much at each look."""
+    command = [sys.executable, "-c", SCRIPT, *map(str, cpu_s)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    by_freeing, by_the_watch = map(int, output.split())
+    return by_freeing, by_the_watch
+
+
+def test_what_work_has_left_behind_is_given_back() -> None:
+    by_freeing, by_the_watch = given_back(5.0, 5.5, 6.1, 6.1)
+    assert by_freeing < BLOCKS * BLOCK_BYTES // 10
+    assert by_the_watch > BLOCKS * BLOCK_BYTES * 9 // 10
+
+
+def test_an_idle_server_does_nothing() -> None:
+    _, by_the_watch = given_back(5.0, 5.1, 5.2, 5.3)
+    assert abs(by_the_watch) < BLOCKS * BLOCK_BYTES // 10
