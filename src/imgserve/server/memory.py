@@ -52,5 +52,5 @@ async def keep_giving_back(
         await asyncio.sleep(every_s)
         renew_workers()
         if cpu_time() - used_s >= _WORTH_CPU_S:
-            give_back()
+            await asyncio.to_thread(give_back)  # it would hold the event loop for some milliseconds
             used_s = cpu_time()
