@@ -38,7 +38,7 @@ help:
 	@echo "make install as root: into $(PREFIX), with a user, settings and a systemd unit; see docs/quickstart.md"
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
-	@echo "make test    all tests        make check   style, types, layers        make bench   figures"
+	@echo "make test    all tests        make check   style, types, layers        make bench   imgserve beside other servers: an hour or two; BENCH_ARGS=--quick tries it"
 	@echo "make chaos   kills, power cuts, attacks, overload at full size (some hours); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
 	@echo "make conformance a thousand generated requests for each call of the API, against its description, and programs of others; kept in docs/conformance/"
@@ -105,6 +105,8 @@ demo: .venv/.demo
 
 # Tests that find one of these, libturbojpeg or libmagic missing skip themselves, and say so.
 TEST_PROGRAMS := strace gdb logrotate vsftpd faketime nginx haproxy pgbouncer
+# Files of further packages, as FILE=PACKAGE.
+MORE_FILES :=
 # The servers among them run for a test only, so nothing starts them now (apt asks policy-rc.d) or at the next boot.
 POLICY := /usr/sbin/policy-rc.d
 system-packages: .venv/.run
@@ -112,6 +114,7 @@ system-packages: .venv/.run
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	command -v exiftool >/dev/null || missing="$$missing libimage-exiftool-perl"; \
 	command -v ip >/dev/null || missing="$$missing iproute2"; \
+	for file in $(MORE_FILES); do [ -e "$${file%=*}" ] || missing="$$missing $${file#*=}"; done; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libturbojpeg.so.0")' 2>/dev/null || missing="$$missing libturbojpeg0"; \
 	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libmagic.so.1")' 2>/dev/null || missing="$$missing libmagic1"; \
@@ -185,9 +188,17 @@ format: .venv/.test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-bench: .venv/.test system-packages
-	@$(BIN)/python -m bench.jobs
-	@$(BIN)/python -m bench.accept
+# sharp and ipx come by npm, as the packages of the tests do; nginx's module, if root, by apt.
+.venv/.bench: .venv/.test requirements/bench.txt requirements/npm-bench/package-lock.json
+	@echo "installing what the benches need"
+	@$(PIP) --require-hashes -r requirements/bench.txt
+	@rm -rf .venv/npm-bench && cp -R requirements/npm-bench .venv/npm-bench
+	@$(NPM) --prefix .venv/npm-bench ci
+	@touch $@
+
+bench: MORE_FILES := /usr/lib/nginx/modules/ngx_http_image_filter_module.so=libnginx-mod-http-image-filter
+bench: .venv/.bench .venv/.peers system-packages
+	@$(BIN)/python -m bench.servers $(BENCH_ARGS)
 
 fuzz: chaos-fuzz
 
@@ -202,8 +213,8 @@ LOCK := .venv/bin/pip-compile --quiet --generate-hashes --strip-extras --no-head
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe
 lock: .venv/.test
 	@$(PIP) pip-tools
-	cd requirements && for name in build run demo test conformance; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
-	@$(NPM) --prefix requirements/npm --package-lock-only --omit-lockfile-registry-resolved install
+	cd requirements && for name in build run demo test conformance bench; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
+	@for name in npm npm-bench; do $(NPM) --prefix requirements/$$name --package-lock-only --omit-lockfile-registry-resolved install || exit 1; done
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache build demo-out
+	rm -rf .venv .mypy_cache .ruff_cache build demo-out bench-out

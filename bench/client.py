@@ -74,11 +74,26 @@ class Connection(asyncio.Protocol):
             return
         head = self._buffer[:end].lower()
         at = head.find(b"content-length:")
-        length = int(head[at + 15 :].split(b"\r", 1)[0])
-        body = self._buffer[end + 4 :]
-        if len(body) == length and self._waiting is not None and not self._waiting.done():
+        if at < 0:
+            body = _unchunked(self._buffer, end + 4)
+        else:
+            length = int(head[at + 15 :].split(b"\r", 1)[0])
+            body = self._buffer[end + 4 :] if len(self._buffer) == end + 4 + length else None
+        if body is not None and self._waiting is not None and not self._waiting.done():
             self._buffer = b""
             self._waiting.set_result(Reply(int(head[9:12]), body))
+
+
+def _unchunked(data: bytes, at: int) -> bytes | None:
+    """The body that begins here, None while it is not complete. Trailers are not expected."""
+    parts: list[bytes] = []
+    while (end := data.find(b"\r\n", at)) >= 0:
+        length = int(data[at:end].split(b";")[0], 16)
+        if not length:
+            return b"".join(parts) if data[end:].startswith(b"\r\n\r\n") else None
+        parts.append(data[end + 2 : end + 2 + length])
+        at = end + 2 + length + 2
+    return None
 
 
 async def connect(url: str) -> Connection:

@@ -60,13 +60,13 @@ def bare(picture: bytes, seconds: float, box_px: int = 0) -> Done:
 
     for _ in range(_WARM_UP):
         render()
-    _wait_for_go()
+    wait_for_go()
     before, started = processes.cpu(_PID), time.monotonic()
     pictures = 0
     while time.monotonic() < started + seconds:
         render()
         pictures += 1
-    return _done(pictures, started, before)
+    return done_since(pictures, started, before)
 
 
 async def engine(picture: bytes, seconds: float, workers: int) -> Done:
@@ -87,22 +87,22 @@ async def engine(picture: bytes, seconds: float, workers: int) -> Done:
 
     for _ in range(_WARM_UP):
         await pool.render(source, rendering)
-    _wait_for_go()
+    wait_for_go()
     before, started = processes.cpu(_PID), time.monotonic()
     ends_at = started + seconds
     await asyncio.gather(*(render() for _ in range(workers + 1)))
-    done = _done(pictures, started, before)
+    done = done_since(pictures, started, before)
     await pool.aclose()
     return done
 
 
-def _wait_for_go() -> None:
+def wait_for_go() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
 
 
-def _done(pictures: int, started: float, before: processes.Cpu) -> Done:
+def done_since(pictures: int, started: float, before: processes.Cpu) -> Done:
     seconds = time.monotonic() - started
     used = processes.cpu(_PID).since(before)
     return Done(pictures, seconds, used.own_s * 1000 / pictures, used.children_s * 1000 / pictures)

@@ -1,6 +1,7 @@
 """The source and the destination of the benches: as little HTTP as libcurl needs, so that they cost little.
 
-A GET answers the source, whatever its path; a PUT is swallowed and its size remembered for the HEAD that verifies it.
+A GET answers the source, whatever its path, or the one that ``add`` has put under the first part of the path; a PUT is
+swallowed and its size remembered for the HEAD that verifies it.
 They run in the process of the bench that made them, never in the server's.
 """
 
@@ -17,12 +18,13 @@ Heard = Callable[[str], None]
 class Peers:
     """Two listeners on loopback: ``source_port`` and ``sink_port``. ``on_final`` hears the path of each final.
 
-    ``source_s``: how long each GET waits for its answer.
+    ``source_s``: how long each GET waits for its answer. ``bodies``: where the results are to be kept, by their paths.
     """
 
     def __init__(self, source: bytes, on_final: Heard | None = None) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {len(source)}\r\n\r\n"
-        self.picture = head.encode() + source
+        self.picture = _answer_with(source, "image/jpeg")
+        self.added: dict[str, bytes] = {}
+        self.bodies: dict[str, bytes] | None = None
         self.on_final = on_final
         self.sizes: dict[str, int] = {}
         self.finals: set[str] = set()
@@ -31,6 +33,10 @@ class Peers:
         self.source_port = 0
         self.sink_port = 0
         self._servers: list[asyncio.Server] = []
+
+    def add(self, name: str, source: bytes, content_type: str) -> None:
+        """``/name/`` and whatever follows is this picture from now on."""
+        self.added[name] = _answer_with(source, content_type)
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -63,38 +69,47 @@ class _Peer(asyncio.Protocol):
             length = _content_length(head)
             if len(self._buffer) < end + length:
                 return
-            self._buffer = self._buffer[end + length :]
-            self._answer(head, length)
+            body, self._buffer = self._buffer[end : end + length], self._buffer[end + length :]
+            self._answer(head, body)
 
-    def _answer(self, head: bytes, length: int) -> None:
+    def _answer(self, head: bytes, body: bytes) -> None:
         assert self._transport is not None
         method, path, _ = head.split(b" ", 2)
         name = path.decode()
         if method == b"GET":
             self._peers.gets += 1
-            self._send_picture()
+            self._send(self._peers.added.get(name.split("/")[1], self._peers.picture))
         elif method == b"PUT":
-            self._peers.sizes[name] = length
+            self._peers.sizes[name] = len(body)
             self._transport.write(_CREATED)
             if _FINAL in head:
+                if self._peers.bodies is not None:
+                    self._peers.bodies[name] = body
                 self._final(name)
+        elif name.split("/")[1] in self._peers.added:  # a server that looks before it fetches
+            answer = self._peers.added[name.split("/")[1]]
+            self._transport.write(answer[: answer.index(b"\r\n\r\n") + 4])
         else:  # the HEAD that verifies a delivery
             size = self._peers.sizes.get(name)
             known = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode()
             self._transport.write(_MISSING if size is None else known)
 
-    def _send_picture(self) -> None:
+    def _send(self, answer: bytes) -> None:
         assert self._transport is not None
         if self._peers.source_s:
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._peers.source_s, self._transport.write, self._peers.picture)
+            asyncio.get_running_loop().call_later(self._peers.source_s, self._transport.write, answer)
         else:
-            self._transport.write(self._peers.picture)
+            self._transport.write(answer)
 
     def _final(self, name: str) -> None:
         self._peers.finals.add(name)
         if self._peers.on_final is not None:
             self._peers.on_final(name)
+
+
+def _answer_with(source: bytes, content_type: str) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(source)}\r\n\r\n"
+    return head.encode() + source
 
 
 def _content_length(head: bytes) -> int:

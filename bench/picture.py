@@ -17,9 +17,9 @@ _GRAIN = 9.0
 _QUALITY = 89
 
 
-def photo(width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> bytes:
+def photo(width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX, *, seed: int = _SEED) -> bytes:
     """JPEG, 8-bit YCbCr 4:2:0. As many shapes for each pixel, whatever the size."""
-    random = numpy.random.default_rng(_SEED)
+    random = numpy.random.default_rng(seed)
     coarse = random.integers(30, 226, size=(10, 14, 3), dtype=numpy.uint8)
     image = Image.fromarray(coarse).resize((width_px, height_px), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
