@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[object, str]] = {
     "chroma": ("444", "jpeg avif"),
     "colors": (16, "png gif"),
     "metadata": ("all", "jpeg png webp gif tiff avif"),
+    "render_profile": ("speed", "jpeg png webp gif tiff avif"),
     "keep_position": (True, "jpeg png webp gif tiff avif"),
     "profile": ("p3", "jpeg png webp tiff avif"),
     "loop": (0, "gif webp"),
