@@ -22,7 +22,7 @@ from tests.support.postgres import Postgres
 from tests.support.queues import KEY, Maker, output, states_of
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.model import Accepted, JobStatus
+from imgserve.jobs.model import Accepted, JobStatus, NewJob
 from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.protocol import Queue
@@ -86,15 +86,15 @@ async def _sqlite(top: Path, filling: Filling) -> AsyncIterator[Queues]:
     full, empty = top / "full", top / "empty"
     for place in (full, empty):
         place.mkdir()
-    _fill_file(full / FILE_NAME, filling)
+    fill_file(full / FILE_NAME, filling, Maker()(), KEY)
     queues = [await SqliteQueue.open(place, CONFIG, float(filling.jobs)) for place in (full, empty)]
     yield queues[0], queues[1]
     for queue in queues:
         await queue.aclose()
 
 
-def _fill_file(path: Path, filling: Filling) -> None:
-    job = Maker()()
+def fill_file(path: Path, filling: Filling, job: NewJob, key: str) -> None:
+    """``job``: source and output of all, with a number in place of ``~``. ``key``: its destination."""
     db = connect(path)
     migrate(db)
     with db:
@@ -106,12 +106,13 @@ def _fill_file(path: Path, filling: Filling) -> None:
             " iif(?5, NULL, i), iif(i % ?6 = 0, ?7, ?8), ?9 FROM n",
             (
                 filling.jobs, _json(_statuses(filling)), encode_source(job.source), encode_info(job.info),
-                filling.is_queued, max(filling.jobs // FEW_JOBS, 1), FEW, MANY, hosts_of((KEY,)),
+                filling.is_queued, max(filling.jobs // FEW_JOBS, 1), FEW, MANY, hosts_of((key,)),
             ),
         )  # fmt: skip
         db.execute(
             "INSERT INTO output (job, spec, destination, is_form, status)"
-            " SELECT number, ?, hosts || '/' || number, 0, iif(?, 'placeholder', 'delivered') FROM job",
+            " SELECT number, CAST(replace(CAST(? AS TEXT), '~', number) AS BLOB), hosts || '/' || number, 0,"
+            " iif(?, 'placeholder', 'delivered') FROM job",
             (encode_output(job.outputs[0]), filling.is_queued),
         )
         db.execute("INSERT INTO event (job, at, type) SELECT number, created_at, 'job.accepted' FROM job")

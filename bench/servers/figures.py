@@ -97,3 +97,11 @@ def ratios(row: Row, base: Row, clients: int) -> list[float]:
     """Pictures a second, round by round."""
     others = {load.round: load.per_second for load in base.of(clients)}
     return [load.per_second / others[load.round] for load in row.of(clients) if load.round in others]
+
+
+def cpu_ratios(row: Row, base: Row, clients: int) -> list[float]:
+    """Pictures for a second of CPU, round by round; none if the CPU of one of both is not seen."""
+    others = {load.round: load.cpu_ms for load in base.of(clients) if load.cpu_ms is not None}
+    return [
+        others[load.round] / load.cpu_ms for load in row.of(clients) if load.cpu_ms is not None and load.round in others
+    ]

@@ -77,8 +77,13 @@ class Origin:
             arrival.set_result(None)
 
 
-async def loaded(server: Server, origin: Origin, number: int, clients: int, seconds: float) -> Load:
-    """The pictures that are under way when the time is over are waited for, and count."""
+async def loaded(
+    server: Server, origin: Origin, number: int, clients: int, seconds: float, *, refused_pause_s: float = 0.0
+) -> Load:
+    """The pictures that are under way when the time is over are waited for, and count.
+
+    ``refused_pause_s``: how long a client waits before it asks again after a refusal.
+    """
     latencies: list[float] = []
     failures = 0
 
@@ -95,8 +100,11 @@ async def loaded(server: Server, origin: Origin, number: int, clients: int, seco
                 connection = await client.connect(server.url)
                 failures += 1
                 continue
-            latencies.append((time.monotonic() - started) * 1000)
-            failures += reply.status != 200
+            if reply.status == 200:
+                latencies.append((time.monotonic() - started) * 1000)
+            else:
+                failures += 1
+                await asyncio.sleep(refused_pause_s)
         connection.close()
 
     async def crowd(lasting_s: float) -> None:
@@ -109,7 +117,7 @@ async def loaded(server: Server, origin: Origin, number: int, clients: int, seco
     started = time.monotonic()
     async with memory(server.pid) as peaks:
         used = await processes.cpu_during(crowd(seconds), server.pid or os.getpid())
-    passed, count = time.monotonic() - started, len(latencies) - failures
+    passed, count = time.monotonic() - started, len(latencies)
     if not count:
         raise RuntimeError(f"{server.name} answered no request for {origin.cell.name} with {clients} clients")
     cpu_ms = (used.own_s + used.children_s) * 1000 / count if server.pid else None

@@ -86,7 +86,7 @@ def _gifs(photographs: Sequence[Path]) -> list[bytes]:
         image = _at(path, width_px * 2, height_px * 2)
         places = [FRAMES * math.sin(number / FRAMES * math.tau) + FRAMES for number in range(FRAMES)]
         frames = [image.crop(round(4 * place), round(2 * place), width_px, height_px) for place in places]
-        strip = frames[0].arrayjoin(frames[1:], across=1).copy()
+        strip = pyvips.Image.arrayjoin(frames, across=1).copy()
         strip.set_type(pyvips.GValue.gint_type, "page-height", height_px)
         strip.set_type(pyvips.GValue.array_int_type, "delay", [80] * FRAMES)
         animations.append(bytes(strip.gifsave_buffer()))

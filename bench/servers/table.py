@@ -1,11 +1,11 @@
 """The figures of a run as Markdown: an overview, then a table for each cell. Called by ``__main__``; pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import mean, median
 
 from bench.figures import spread
 from bench.servers.cells import CELLS
-from bench.servers.figures import CellFigures, Row, Run, ratios
+from bench.servers.figures import CellFigures, Row, Run, cpu_ratios, ratios
 from bench.servers.measure import ALONE
 
 BASES = ("sharp", *ALONE)
@@ -15,14 +15,19 @@ _TITLES = {cell.name: cell.title for cell in CELLS}
 
 def markdown(run: Run) -> str:
     base = base_of(run)
+    rounds = f"{run.rounds} round{'s' * (run.rounds > 1)}"
+    clients = run.usual_clients
     lines = [
-        f"Measured on {run.date}: {run.machine}. {run.photographs}. {run.rounds} rounds of {run.seconds:g} s for each"
-        f" server and number of clients. Versions: {_versions(run)}.",
+        f"Measured on {run.date}: {run.machine}. {run.photographs}. {rounds} of {run.seconds:g} s for each server and"
+        f" number of clients. Versions: {_versions(run)}.",
         "",
-        f"Pictures a second with {run.usual_clients} clients, as a ratio to {base} in the same round, median of the"
-        " rounds:",
+        f"Pictures for a second of CPU with {clients} clients, as a ratio to {base}, median of the rounds:",
         "",
-        *_overview(run, base),
+        *_overview(run, base, cpu_ratios),
+        "",
+        f"Pictures a second with {clients} clients, as a ratio to {base} in the same round, median of the rounds:",
+        "",
+        *_overview(run, base, ratios),
     ]
     for cell in run.cells:
         lines += ["", f"### {_TITLES.get(cell.cell, cell.cell)}", "", *_cell(run, cell, base)]
@@ -46,18 +51,21 @@ def _versions(run: Run) -> str:
     return ", ".join(f"{name} {version}" for name, version in run.versions.items() if version) or _NONE
 
 
-def _overview(run: Run, base: str) -> Iterator[str]:
+def _overview(run: Run, base: str, ratios_of: Callable[[Row, Row, int], list[float]]) -> Iterator[str]:
     yield "| server | " + " | ".join(cell.cell for cell in run.cells) + " | mean |"
     yield "|---" * (len(run.cells) + 2) + "|"
     for name in servers_of(run):
-        values = [_ratio(run, cell, name, base) for cell in run.cells]
+        values = [_ratio(run, cell, name, base, ratios_of) for cell in run.cells]
         measured = [value for value in values if value is not None]
         yield f"| {name} | " + " | ".join(_number(value, 2) for value in values) + f" | {_mean(measured)} |"
 
 
-def _ratio(run: Run, cell: CellFigures, name: str, base: str) -> float | None:
+def _ratio(
+    run: Run, cell: CellFigures, name: str, base: str, ratios_of: Callable[[Row, Row, int], list[float]]
+) -> float | None:
     row, other = cell.row(name), cell.row(base)
-    return median(ratios(row, other, run.usual_clients)) if row is not None and other is not None else None
+    values = ratios_of(row, other, run.usual_clients) if row is not None and other is not None else []
+    return median(values) if values else None
 
 
 def _cell(run: Run, cell: CellFigures, base: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 from bench import client
 from bench.servers import asked, photographs, plot, table
 from bench.servers.cells import CELLS, Cell
-from bench.servers.figures import CellFigures, Load, Quality, Row, Run, ratios
+from bench.servers.figures import CellFigures, Load, Quality, Row, Run, cpu_ratios, ratios
 
 BOX, CUT = (next(cell for cell in CELLS if cell.name == name) for name in ("jpeg", "thumb"))
 SOURCE = "http://127.0.0.1:80/a-0/1.jpg"
@@ -101,6 +101,7 @@ def test_a_ratio_is_made_within_a_round() -> None:
     sharp, other, _ = RUN.cells[0].rows
     assert ratios(other, sharp, 16) == [1.5, 2.0]
     assert ratios(other, sharp, 2) == []
+    assert cpu_ratios(other, sharp, 16) == [1.0, 1.0]
 
 
 def test_the_table_has_a_row_for_each_server_and_says_who_is_missing() -> None:
