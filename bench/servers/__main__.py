@@ -146,7 +146,7 @@ def show(name: str, load: Load) -> None:
 
 def described(pictures: Sequence[bytes]) -> str:
     mean_kb = sum(map(len, pictures)) / len(pictures) / 1000
-    return f"{len(pictures)} sources of {mean_kb:,.0f} KB in the mean"
+    return f"{len(pictures)} sources of {mean_kb:,.1f} KB in the mean"
 
 
 def machine() -> str:
