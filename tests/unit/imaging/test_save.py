@@ -1,12 +1,19 @@
-"""How a PNG is filtered: by what the picture shows, not by the kind of file it came from."""
+"""How a PNG is filtered: by what the picture shows, not by the kind of file it came from. And the bytes of a WebP."""
 
 import io
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageDraw
 
+from imgserve.blob import Blob
+from imgserve.imaging.worker import save
+from imgserve.imaging.worker.formats import libwebp, turbojpeg
+from imgserve.request.encode import Encode
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures
 from tests.unit.imaging.conftest import opened, render_bytes
@@ -61,3 +68,23 @@ def test_a_filtered_png_shows_the_same() -> None:
     scene = pictures.detailed(300, 225)
     data = render_bytes(pictures.encoded(scene, "png"), Resize(), SIZE)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), np.asarray(scene))
+
+
+@pytest.mark.skipif(not libwebp.is_there(), reason="needs libwebp")
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("settings", [{}, {"quality": 30, "effort": "fast"}, {"quality": 95, "effort": "best"}])
+@pytest.mark.parametrize("size", [(200, 150), (201, 151), (1, 1), (1, 40)])
+def test_a_webp_has_the_bytes_of_libvips(mode: str, settings: dict[str, Any], size: tuple[int, int]) -> None:
+    scene = pictures.detailed(*size).convert(mode)
+    if mode == "RGBA":
+        scene.putalpha(pictures.scene(*size).convert("L"))
+    image = pyvips.Image.new_from_buffer(pictures.encoded(scene, "png"), "").copy_memory()
+    encode = Encode("webp", **settings)
+    method = {"fast": 0, "balanced": 2, "best": 6}[encode.effort or "balanced"]
+    theirs = image.webpsave_buffer(Q=encode.quality or 79, effort=method, keep="none")
+    with Blob() as result:
+        save.write(image, "webp", encode, result.fd)
+        assert Path(f"/proc/self/fd/{result.fd}").read_bytes() == theirs
+    if mode != "L":
+        pixels = turbojpeg.Decoded(*size, image.bands, scene.tobytes())
+        assert libwebp.encode_pixels(pixels, libwebp.Settings(encode.quality or 79, method)) == theirs

@@ -84,6 +84,8 @@ def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, qual
         if quick is None or not vips.has(image, PROFILE):
             return quick
         return embed.jpeg_with_profile(quick, bytes(image.get(PROFILE)))
+    if output_format == "webp":
+        return _quick_webp(image, encode, quality)
     if output_format == "png" and encode.colors is not None and palette.needs_merge(encode.colors):
         png = _in_memory(image, output_format, encode, quality)
         return palette.merged(png, encode.colors, settings_of_format.png_compression(encode))
@@ -139,26 +141,29 @@ def is_one_encode(encode: Encode) -> bool:
     return encode.profile == "srgb" and encode.max_bytes is None
 
 
-def quick_settings(encode: Encode) -> turbojpeg.Settings | None:
-    """libjpeg-turbo's settings for a JPEG; None if libvips has to encode it."""
+def plane_settings(encode: Encode, output_format: Format) -> turbojpeg.Settings | libwebp.Settings | None:
+    """Those of the encoder that takes planes; None if libvips has to encode it."""
+    if output_format == "jpeg":
+        return _jpeg_settings(encode)
+    return _webp_settings(encode) if output_format == "webp" else None
+
+
+def _jpeg_settings(encode: Encode) -> turbojpeg.Settings | None:
     if encode.effort == "best":
         return None
     return turbojpeg.Settings(encode.quality or DEFAULT_QUALITY["jpeg"], encode.chroma, encode.progressive)
 
 
-def plane_settings(encode: Encode, output_format: Format) -> turbojpeg.Settings | libwebp.Settings | None:
-    """The settings of the encoder that takes planes; None if libvips has to encode it."""
-    if output_format == "jpeg":
-        return quick_settings(encode)
-    if output_format != "webp" or encode.lossless or encode.near_lossless is not None:
+def _webp_settings(encode: Encode) -> libwebp.Settings | None:
+    if encode.lossless or encode.near_lossless is not None:
         return None
-    settings = settings_of_format.of(encode, output_format, is_drawing=False)
-    return libwebp.Settings(encode.quality or DEFAULT_QUALITY[output_format], int(settings["effort"]))
+    method = settings_of_format.EFFORTS["webp"][encode.effort or settings_of_format.DEFAULT_EFFORT]["effort"]
+    return libwebp.Settings(encode.quality or DEFAULT_QUALITY["webp"], int(method))
 
 
 def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:
     """By libjpeg-turbo, which needs a third of the time for a thumbnail; None if libvips has to do it."""
-    settings = quick_settings(encode)
+    settings = _jpeg_settings(encode)
     is_plain = image.format == "uchar" and image.bands in _PLAIN_BANDS
     is_small = image.width * image.height <= _MAX_QUICK_PIXELS
     if settings is None or quality is None or not (turbojpeg.is_there() and is_plain and is_small):
@@ -166,6 +171,18 @@ def _quick_jpeg(image: pyvips.Image, encode: Encode, quality: int | None) -> byt
     pixels = bytes(image.write_to_memory())
     decoded = turbojpeg.Decoded(image.width, image.height, image.bands, pixels)
     return turbojpeg.encode(decoded, settings._replace(quality=quality))
+
+
+def _quick_webp(image: pyvips.Image, encode: Encode, quality: int | None) -> bytes | None:
+    """By a libwebp with vector instructions, a quarter faster; None if libvips has to do it."""
+    settings = _webp_settings(encode)
+    is_plain = image.format == "uchar" and image.bands == (4 if image.hasalpha() else 3)
+    is_small = image.width * image.height <= _MAX_QUICK_PIXELS and image.height == image.get_page_height()
+    is_ours = is_plain and is_small and not vips.has(image, PROFILE)
+    if settings is None or quality is None or not (libwebp.is_there() and is_ours):
+        return None
+    pixels = turbojpeg.Decoded(image.width, image.height, image.bands, bytes(image.write_to_memory()))
+    return libwebp.encode_pixels(pixels, settings._replace(quality=quality))
 
 
 def in_its_depth(image: pyvips.Image, output_format: Format, encode: Encode) -> pyvips.Image:

@@ -7,13 +7,13 @@ structures have the layout of this version of its interface.
 """
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, byref, c_char_p, c_float, c_int, c_size_t, c_uint32, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
+from imgserve.imaging.worker.formats.turbojpeg import Decoded, Plane, Planes
 from imgserve.imaging.worker.source import Data, address
 
 CHROMA_SIDE = 2  # luma samples across and down to one of chroma: RFC 6386, section 2
@@ -99,6 +99,9 @@ _ARGUMENTS = {
     "WebPMemoryWriterInit": (None, POINTER(_Writer)),
     "WebPMemoryWriterClear": (None, POINTER(_Writer)),
     "WebPMemoryWrite": (c_int, c_void_p, c_size_t, c_void_p),
+    "WebPPictureImportRGB": (c_int, POINTER(_Picture), c_char_p, c_int),
+    "WebPPictureImportRGBA": (c_int, POINTER(_Picture), c_char_p, c_int),
+    "WebPPictureFree": (None, POINTER(_Picture)),
     "WebPEncode": (c_int, POINTER(_Config), POINTER(_Picture)),
 }
 
@@ -175,30 +178,47 @@ def encode_planes(planes: Sequence[bytes], width: int, height: int, settings: Se
     The sides of each plane are those of the picture, rounded up to a whole number of chroma samples; luma alone has
     those of the picture. WebP has no grey: that gets chroma.
     """
-    if _WEBP is None:
-        return None
     chroma_stride = _halved(width)
     luma, *chroma = planes
-    luma_stride = chroma_stride * CHROMA_SIDE if chroma else width
     blue, red = chroma or [_NEUTRAL * (chroma_stride * _halved(height))] * 2
+
+    def fill(picture: _Picture) -> bool:
+        picture.y, picture.u, picture.v = luma, blue, red
+        picture.y_stride = chroma_stride * CHROMA_SIDE if chroma else width
+        picture.uv_stride = chroma_stride
+        return True
+
+    return _encoded(width, height, settings, fill)
+
+
+def encode_pixels(picture: Decoded, settings: Settings) -> bytes | None:
+    """The same bytes as by libvips: a WebP without metadata, of 3 or 4 bands; None if the library refuses."""
+    if _WEBP is None:
+        return None
+    take = _WEBP.WebPPictureImportRGB if picture.bands == 3 else _WEBP.WebPPictureImportRGBA
+    stride = picture.width * picture.bands
+    return _encoded(picture.width, picture.height, settings, lambda target: take(byref(target), picture.pixels, stride))
+
+
+def _encoded(width: int, height: int, settings: Settings, fill: Callable[[_Picture], int]) -> bytes | None:
+    """``fill`` gives the picture its samples; 0 from it ends the work."""
     config, picture, writer = _Config(), _Picture(), _Writer()
-    if not (
+    if _WEBP is None or not (
         _WEBP.WebPConfigInitInternal(byref(config), _DEFAULT_PRESET, settings.quality, _ENCODER_ABI)
         and _WEBP.WebPPictureInitInternal(byref(picture), _ENCODER_ABI)
     ):
         return None
     config.method = settings.method
     picture.width, picture.height = width, height
-    picture.y, picture.u, picture.v = luma, blue, red
-    picture.y_stride, picture.uv_stride = luma_stride, chroma_stride
     _WEBP.WebPMemoryWriterInit(byref(writer))
     picture.writer = ctypes.cast(_WEBP.WebPMemoryWrite, c_void_p)
     picture.custom_ptr = ctypes.addressof(writer)
     try:
-        is_written = _WEBP.WebPEncode(byref(config), byref(picture))
+        is_written = fill(picture) and _WEBP.WebPEncode(byref(config), byref(picture))
         return ctypes.string_at(writer.memory, writer.size) if is_written else None
     finally:
         _WEBP.WebPMemoryWriterClear(byref(writer))
+        _WEBP.WebPPictureFree(byref(picture))
 
 
 def _halved(side: int) -> int:
