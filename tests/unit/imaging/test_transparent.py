@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imgserve.imaging.worker import scale
+from imgserve.imaging.worker.formats import resizer
 from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures, rasters
@@ -39,6 +41,35 @@ def test_grey_and_sixteen_bits(render: Render) -> None:
         assert render(grey, Resize(), (20, 20)).getpixel((9, 9)) == (colour[0], alpha)
         deep = rasters.png(np.full((40, 40, 4), [part * 257 for part in (*colour, alpha)], np.uint16))
         assert render(deep, Resize(), (20, 20)).getpixel((9, 9)) == (*colour, alpha)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "opaque RGBA", "opaque LA"])
+def test_resampled_as_libvips_would(render: Render, monkeypatch: pytest.MonkeyPatch, mode: str, bits: int) -> None:
+    scene = pictures.detailed(300, 200)
+    if not mode.startswith("opaque"):
+        scene.putalpha(pictures.scene(300, 200).convert("L").point(lambda value: max(0, value - 60)))
+    pixels = np.asarray(scene.convert(mode.removeprefix("opaque "))).astype(np.uint16)
+    data = rasters.png(pixels * 257 if bits == 16 else pixels.astype(np.uint8))
+    for size in ((130, 90), (101, 199), (300, 77)):
+        quick = np.asarray(render(data, Resize(), size).convert("RGBA")).astype(int)
+        with monkeypatch.context() as context:
+            context.setattr(resizer, "library", None)
+            theirs = np.asarray(render(data, Resize(), size).convert("RGBA")).astype(int)
+        difference = np.abs(quick - theirs)
+        assert difference[:, :, 3].max() <= 1
+        assert (difference[:, :, :3] * theirs[:, :, 3:] / 255).mean() < 0.4
+        assert (difference[:, :, :3] * theirs[:, :, 3:] / 255).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(130, 90), (1, 1), (300, 150), (7, 199)])
+def test_strips_leave_no_seam(monkeypatch: pytest.MonkeyPatch, render: Render, size: tuple[int, int]) -> None:
+    scene = pictures.detailed(300, 200)
+    scene.putalpha(pictures.scene(300, 200).convert("L"))
+    data = pictures.encoded(scene, "png")
+    whole = render(data, Resize(), size)
+    monkeypatch.setattr(scale, "_STRIP_PIXELS", 2000)
+    assert render(data, Resize(), size).tobytes() == whole.tobytes()
 
 
 def test_frames_of_a_film() -> None:

@@ -4,10 +4,12 @@ Of a picture with transparency each pixel's colour counts by its alpha, and the 
 thumbnail multiplies in 8 bits and rounds down, which darkens nearly transparent pixels by a dozen levels.
 """
 
+import math
 from functools import lru_cache
 
 import pyvips
 
+from imgserve.imaging.worker.formats import resizer
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Kernel
@@ -15,6 +17,11 @@ from imgserve.request.operations.resize import Kernel
 # The kernel shrinks at least this much after the means of whole blocks, which alone let fine patterns through as moire.
 _LEFT_TO_KERNEL = 2
 _OPAQUE = {"uchar": 255, "ushort": 65_535}
+_TO_16_BITS = 257
+_STRIP_PIXELS = 500_000
+_LANCZOS_REACH = 3  # pixels of the result, to each side
+_BY_ALPHA: dict[int, resizer.Samples] = {2: "U16x2", 4: "U16x4"}
+_OF_STORED: dict[int, resizer.Samples] = {2: "U8x2", 4: "U8x4"}
 
 
 def shrink(factor: float) -> int:
@@ -52,8 +59,47 @@ def _of_stored_values(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvip
     image = image.copy_memory()  # it is read twice
     opaque = _OPAQUE[image.format]
     if image[-1].min() == opaque:  # most pictures do not need their alpha; without it a third of the work is left
+        if image.format == "uchar" and _is_quick(image, whole, kernel):
+            return _quickly(image, whole, _OF_STORED[image.bands])
         return _resized(image.extract_band(0, n=image.bands - 1), whole, kernel).bandjoin(opaque)
+    if _is_quick(image, whole, kernel):
+        return _by_alpha(image, whole)
     return _resized(image.premultiply(), whole, kernel).unpremultiply().rint().cast(image.format)
+
+
+def _is_quick(image: pyvips.Image, whole: Size, kernel: Kernel) -> bool:
+    is_smaller = whole.width_px <= image.width and whole.height_px <= image.height
+    return resizer.is_there() and kernel == "lanczos3" and is_smaller and image.bands in _BY_ALPHA
+
+
+def _by_alpha(image: pyvips.Image, whole: Size) -> pyvips.Image:
+    """In half the time that libvips' floats need. 16 bits are enough for every level of the faintest colour."""
+    samples = _BY_ALPHA[image.bands]
+    if image.format == "ushort":
+        return _quickly(image, whole, samples)
+    wide = (image * _TO_16_BITS).cast("ushort").copy(interpretation=image.interpretation)
+    return (_quickly(wide, whole, samples) / _TO_16_BITS).rint().cast("uchar")
+
+
+def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvips.Image:
+    """In strips, which bound the memory."""
+    down = image.height / whole.height_px
+    margin = math.ceil(_LANCZOS_REACH * down) + 1
+    rows = max(1, int(_STRIP_PIXELS / (image.width * down)))
+    strips = []
+    for first in range(0, whole.height_px, rows):
+        count = min(rows, whole.height_px - first)
+        top, bottom = math.floor(first * down) - margin, math.ceil((first + count) * down) + margin
+        top, bottom = max(0, top), min(bottom, image.height)
+        pixels = bytes(image.crop(0, top, image.width, bottom - top).write_to_memory())
+        box = (0.0, first * down - top, float(image.width), count * down)
+        size = Size(whole.width_px, count)
+        strips.append(resizer.resized(pixels, image.width, bottom - top, box, size, samples))
+    result = pyvips.Image.new_from_memory(
+        b"".join(strips), whole.width_px, whole.height_px, image.bands, image.format
+    ).copy(interpretation=image.interpretation)
+    described = image.crop(0, 0, 1, 1)  # with the metadata, which only an operation of libvips passes on
+    return described.insert(result, 0, 0, expand=True)
 
 
 def _resized(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:

@@ -1,9 +1,10 @@
-"""cykooz-resizer, if there is a wheel for this machine: Lanczos by vector instructions. Called by jpeg and planes."""
+"""cykooz-resizer, if there is a wheel for this machine: Lanczos by vector instructions. Called by jpeg, avif, planes
+and scale.
+"""
 
 import sys
 from typing import Literal
 
-from imgserve.imaging.worker.cover import Part
 from imgserve.request.imageinfo import Size
 
 # It loads Pillow where there is one: memory, and decoders that no worker needs.
@@ -18,19 +19,23 @@ finally:
     if _pillow is not None:
         sys.modules["PIL"] = _pillow
 
-Samples = Literal["U8", "U8x3", "U16"]
+Samples = Literal["U8", "U8x2", "U8x3", "U8x4", "U16", "U16x2", "U16x4"]
+Box = tuple[float, float, float, float]  # left, top, width and height
+_BY_ALPHA = ("U16x2", "U16x4")
 
 
 def is_there() -> bool:
     return library is not None
 
 
-def resized(pixels: bytes, width: int, height: int, part: Part, size: Size, samples: Samples) -> bytes:
-    """``part`` as a picture of ``size``. It ends where the pixels end."""
+def resized(pixels: bytes, width: int, height: int, part: Box, size: Size, samples: Samples) -> bytes:
+    """``part`` as a picture of ``size``. It ends where the pixels end. Colours count by an alpha of 16 bits."""
     kind = getattr(library.PixelType, samples)
     result = library.ImageData(size.width_px, size.height_px, kind)
-    box = library.CropBox(part.left, part.top, min(part.width, width - part.left), min(part.height, height - part.top))
+    left, top, across, down = part
+    box = library.CropBox(left, top, min(across, width - left), min(down, height - top))
     kernel = library.ResizeAlg.convolution(library.FilterType.lanczos3)
     source = library.ImageData(width, height, kind, pixels)
-    library.Resizer().resize(source, result, library.ResizeOptions(kernel, crop_box=box))
+    options = library.ResizeOptions(kernel, use_alpha=samples in _BY_ALPHA, crop_box=box)
+    library.Resizer().resize(source, result, options)
     return bytes(result.get_buffer())
