@@ -132,6 +132,20 @@ def test_it_is_written_as_the_recipe_says(settings: dict[str, Any]) -> None:
         smaller(source(), (401, 301), in_light=True)
 
 
+@pytest.mark.parametrize("part", [Part(0, 0, WIDTH, HEIGHT), Part(13.4, 5.7, 1700.9, 1380.3)])
+@pytest.mark.parametrize("size", [(401, 301), (1333, 1001)])
+def test_no_seam_is_seen_between_bands(part: Part, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(2011).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    luma = Plane(WIDTH, HEIGHT, 1, 1, noise.tobytes())
+    results = []
+    for samples in (WIDTH * HEIGHT, WIDTH * 100, 1):
+        monkeypatch.setattr(planes, "BAND_SAMPLES", samples)
+        (result,) = planes.smaller(Planes((luma,)), part, Size(*size), 1, is_in_light=True)
+        results.append(np.frombuffer(result, np.uint8).astype(int))
+    assert len(results[0]) == size[0] * size[1]
+    assert max(np.abs(result - results[0]).max() for result in results) <= 1
+
+
 def test_light_is_what_is_averaged() -> None:
     """Lines of one pixel, black and white, give half of the light: the value of 188 in sRGB, 180 by squares."""
     lines = np.zeros((400, 400), np.uint8)

@@ -5,6 +5,7 @@ values, is too dark. A value's square stands for its light here, in a WebP too, 
 (IEC 61966-2-1) gives the same quality by SSIMULACRA2, and the same bytes.
 """
 
+import math
 from functools import lru_cache
 
 import pyvips
@@ -26,8 +27,8 @@ _LUMA_IN_FULL = bytes(min(max(round((value - _BLACK) * _MOST / _STEPS), 0), _MOS
 _CHROMA_IN_FULL = bytes(
     min(max(round(_MIDDLE + (value - _MIDDLE) * _MOST / _CHROMA_STEPS), 0), _MOST) for value in _VALUES
 )
-# Of samples: libvips has a strip twice while it hands one over.
-_STRIP_SAMPLES = 1 << 18
+BAND_SAMPLES = 1 << 21  # fewer cost time, since bands overlap
+_LANCZOS_REACH = 3  # samples of the result
 
 
 def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_light: bool) -> list[bytes]:
@@ -113,18 +114,26 @@ def _resized(plane: Plane, part: Part, size: Size) -> bytes:
 
 
 def _resized_by_light(plane: Plane, part: Part, size: Size) -> bytes:
+    """In bands of rows: light is twice as large as the plane, and is held several times while it is handed on."""
     stored = pyvips.Image.new_from_memory(plane.samples, plane.width, plane.height, 1, "uchar")
-    light = _computed(stored * stored)
-    smaller = resizer.resized(light, plane.width, plane.height, _of_plane(part, plane), size, "U16")
-    image = pyvips.Image.new_from_memory(smaller, size.width_px, size.height_px, 1, "ushort")
+    light, box, bands = pyvips.Region.new(stored * stored), _of_plane(part, plane), []
+    step = box.height / size.height_px
+    margin = math.ceil(_LANCZOS_REACH * max(step, 1)) + 1
+    rows = max(round(BAND_SAMPLES / plane.width / step), 1)
+    for begin in range(0, size.height_px, rows):
+        end = min(begin + rows, size.height_px)
+        top, bottom = box.top + begin * step, box.top + end * step
+        first, last = max(math.floor(top) - margin, 0), min(math.ceil(bottom) + margin, plane.height)
+        samples = bytes(light.fetch(0, first, plane.width, last - first))
+        band = Part(box.left, top - first, box.width, bottom - top)
+        bands.append(resizer.resized(samples, plane.width, last - first, band, Size(size.width_px, end - begin), "U16"))
+    image = pyvips.Image.new_from_memory(b"".join(bands), size.width_px, size.height_px, 1, "ushort")
     return _computed(image.maplut(_roots()))
 
 
 def _computed(image: pyvips.Image) -> bytes:
-    """In strips, and in this thread: to start libvips' own ones takes longer than the work."""
-    region, rows = pyvips.Region.new(image), max(_STRIP_SAMPLES // image.width, 1)
-    tops = range(0, image.height, rows)
-    return b"".join(region.fetch(0, top, image.width, min(rows, image.height - top)) for top in tops)
+    """In this thread: to start libvips' own ones takes longer than the work."""
+    return bytes(pyvips.Region.new(image).fetch(0, 0, image.width, image.height))
 
 
 def _of_plane(part: Part, plane: Plane) -> Part:
