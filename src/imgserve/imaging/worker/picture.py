@@ -13,7 +13,7 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
-from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, tiffcolour, webpheader
+from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, libwebp, tiffcolour, webpheader
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
@@ -103,20 +103,36 @@ class Picture:
         if self.rare is not None:
             return self.header
         key = (self.options, *options.items())
-        return self.cache.image(key, lambda: self.opened(**options) if options else self._decoded())
+        return self.cache.image(key, lambda: self.opened(**options) if options else self._whole())
 
-    def _decoded(self) -> pyvips.Image:
-        """As ``header``; a plain AVIF by a faster decoder."""
-        plain, header = self.plain_avif, self.header
-        image = dav1d.rgb(self.data, plain) if plain is not None else None
-        if plain is None or image is None:
-            return header
+    def _whole(self) -> pyvips.Image:
+        """All pixels, by a faster decoder than libvips' if the picture has one."""
+        if self.plain_avif is not None:
+            return self._by_dav1d(self.plain_avif)
+        return self._by_libwebp() if self.format == "webp" and not self.first_frame else self.header
+
+    def _by_dav1d(self, plain: avifheader.Header) -> pyvips.Image:
+        image = dav1d.rgb(self.data, plain)
+        if image is None:
+            return self.header
         image = image.copy()
         image.set_type(pyvips.GValue.gint_type, "orientation", plain.orientation)
-        image = image.autorot().copy()
+        return self._described(image.autorot().copy(), PROFILE)
+
+    def _by_libwebp(self) -> pyvips.Image:
+        header = self.header
+        pixels = libwebp.decode_pixels(self.data, header.width, header.height, header.bands)
+        if pixels is None:
+            return header
+        image = pyvips.Image.new_from_memory(pixels, header.width, header.height, header.bands, "uchar")
+        return self._described(image.copy(interpretation=header.interpretation), PROFILE, "orientation")
+
+    def _described(self, image: pyvips.Image, *names: str) -> pyvips.Image:
+        """With these fields of the header, and the name of the loader."""
         image.set_type(pyvips.GValue.gstr_type, "vips-loader", self.loader)
-        if vips.has(header, PROFILE):
-            image.set_type(pyvips.GValue.blob_type, PROFILE, header.get(PROFILE))
+        for name in names:
+            if vips.has(self.header, name):
+                image.set_type(self.header.get_typeof(name), name, self.header.get(name))
         return image
 
     def opened(self, **options: float) -> pyvips.Image:

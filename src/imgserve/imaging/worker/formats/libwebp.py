@@ -94,6 +94,8 @@ _ARGUMENTS = {
     "WebPGetDecoderVersion": (c_int,),
     "WebPGetFeaturesInternal": (c_int, c_void_p, c_size_t, POINTER(_Features), c_int),
     "WebPDecodeYUVInto": (c_void_p, c_void_p, c_size_t, *(c_void_p, c_size_t, c_int) * 3),
+    "WebPDecodeRGBInto": (c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int),
+    "WebPDecodeRGBAInto": (c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int),
     "WebPConfigInitInternal": (c_int, POINTER(_Config), c_int, c_float, c_int),
     "WebPPictureInitInternal": (c_int, POINTER(_Picture), c_int),
     "WebPMemoryWriterInit": (None, POINTER(_Writer)),
@@ -144,14 +146,21 @@ def version() -> str:
 
 def shape(data: Data) -> Stored | None:
     """None for anything but one lossy picture without alpha, and for an invalid or incomplete header."""
+    features = _features(data)
+    if features is None or features.format != _LOSSY or features.has_alpha:
+        return None
+    return Stored(features.width, features.height)
+
+
+def _features(data: Data) -> _Features | None:
+    """Of one picture; None for an animation, and for an invalid or incomplete header."""
     if _WEBP is None:
         return None
     pinned, source = address(data)
     features = _Features()
     if _WEBP.WebPGetFeaturesInternal(source, len(pinned), byref(features), _DECODER_ABI) != _OK:
         return None
-    is_plain = features.format == _LOSSY and not features.has_alpha and not features.has_animation
-    return Stored(features.width, features.height) if is_plain else None
+    return None if features.has_animation else features
 
 
 def decode_planes(data: Data, shape: Stored) -> Planes | None:
@@ -170,6 +179,23 @@ def decode_planes(data: Data, shape: Stored) -> Planes | None:
     return Planes(
         tuple(Plane(*side, to, to, bytes(buffer)) for side, to, buffer in zip(sides, to_one, buffers, strict=True))
     )
+
+
+def decode_pixels(data: Data, width: int, height: int, bands: int) -> bytearray | None:
+    """``height x width x bands, uint8, sRGB``, the same as by libvips; alpha is the fourth band.
+
+    None for an animation, an invalid file, and one of another shape, which was checked against the limits.
+    """
+    features = _features(data)
+    if _WEBP is None or features is None:
+        return None
+    if (features.width, features.height, 4 if features.has_alpha else 3) != (width, height, bands):
+        return None
+    decode = _WEBP.WebPDecodeRGBAInto if features.has_alpha else _WEBP.WebPDecodeRGBInto
+    pinned, source = address(data)
+    pixels = bytearray(width * height * bands)
+    target = ctypes.addressof((ctypes.c_char * len(pixels)).from_buffer(pixels))
+    return pixels if decode(source, len(pinned), target, len(pixels), width * bands) else None
 
 
 def encode_planes(planes: Sequence[bytes], width: int, height: int, settings: Settings) -> bytes | None:
