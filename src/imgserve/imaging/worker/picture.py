@@ -13,7 +13,7 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
-from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, libwebp, tiffcolour, webpheader
+from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, libwebp, png, tiffcolour, webpheader
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
@@ -77,6 +77,11 @@ class Picture:
         return avifheader.read(self.data) if self.format == "avif" and dav1d.is_there() else None
 
     @cached_property
+    def _inflated_png(self) -> bytes | None:
+        """Kept here while libvips reads it: an image of pyvips does not keep the bytes of its source."""
+        return png.inflated(self.data) if self.format == "png" else None
+
+    @cached_property
     def header(self) -> pyvips.Image:
         """The picture with nothing but its header read. Raises SourceUnreadable."""
         image = self.opened()
@@ -107,6 +112,8 @@ class Picture:
 
     def _whole(self) -> pyvips.Image:
         """All pixels, by a faster decoder than libvips' if the picture has one."""
+        if self._inflated_png is not None:
+            return _with_numbers_as_profile(self._turned(self._loaded(self._inflated_png)), self)
         if self.plain_avif is not None:
             return self._by_dav1d(self.plain_avif)
         return self._by_libwebp() if self.format == "webp" and not self.first_frame else self.header
@@ -143,33 +150,35 @@ class Picture:
         if self.first_frame:
             self._check_page()
             options["page"] = self.first_frame
-        image = self._loaded(**options)
+        image = self._loaded(self.data, **options)
         if self.first_frame:  # the metadata count the frames before
             image = image.copy()
             image.set("n-pages", image.get("n-pages") - self.first_frame)
             image.set("delay", image.get("delay")[self.first_frame :])
+        return self._turned(image)
+
+    def _turned(self, image: pyvips.Image) -> pyvips.Image:
+        """Without its orientation, if that is not to count."""
         if not self.options.orient and orientation(image) != jpegheader.UPRIGHT:
             image = image.copy()
             image.set("orientation", jpegheader.UPRIGHT)
         return image
 
-    def _loaded(self, **options: float) -> pyvips.Image:
+    def _loaded(self, data: Data, **options: float) -> pyvips.Image:
         try:
             load = getattr(pyvips.Image, f"{self.loader}_source")
-            return load(self.source(), fail_on=self.fail_on, access="sequential", **options)
+            source = pyvips.Source.new_from_memory(data)
+            return load(source, fail_on=self.fail_on, access="sequential", **options)
         except pyvips.Error as error:
             raise unreadable(self, error) from error
 
     def _check_page(self) -> None:
         """Raises PageMissing."""
-        image = self._loaded()
+        image = self._loaded(self.data)
         frames = int(image.get("n-pages")) if vips.has(image, "n-pages") else 1
         if self.first_frame >= frames:
             page = self.options.page
             raise missing(page, frames - (self.first_frame - page), "frame")
-
-    def source(self) -> pyvips.Source:
-        return pyvips.Source.new_from_memory(self.data)
 
     def masks(self) -> Iterator[pyvips.Image | None]:
         """The masks of a GIF's frames, as ``gif.masks``; none for other formats."""

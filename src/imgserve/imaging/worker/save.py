@@ -11,7 +11,7 @@ import pyvips
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.colour import convert
-from imgserve.imaging.worker.formats import libwebp, turbojpeg, webp
+from imgserve.imaging.worker.formats import libwebp, png, turbojpeg, webp
 from imgserve.imaging.worker.metadata import embed
 from imgserve.imaging.worker.metadata.kept import Blocks
 from imgserve.imaging.worker.picture import PROFILE
@@ -87,9 +87,21 @@ def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, qual
     if output_format == "webp":
         return _quick_webp(image, encode, quality)
     if output_format == "png" and encode.colors is not None and palette.needs_merge(encode.colors):
-        png = _in_memory(image, output_format, encode, quality)
-        return palette.merged(png, encode.colors, settings_of_format.png_compression(encode))
-    return None
+        file = _in_memory(image, output_format, encode, quality)
+        return palette.merged(file, encode.colors, settings_of_format.png_compression(encode))
+    return _quick_png(image, encode) if output_format == "png" else None
+
+
+def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
+    """Compressed by libdeflate; None if libvips has to do it."""
+    levels = settings_of_format.deflate_levels(encode)
+    if levels is None or image.width * image.height > _MAX_QUICK_PIXELS:
+        return None
+    is_drawing = _is_drawing(image)
+    settings = {**settings_of_format.of(encode, "png", is_drawing=is_drawing), "compression": 0}
+    target = pyvips.Target.new_to_memory()
+    save(image, "png", settings, None, target)
+    return png.compressed(bytes(target.get("blob")), levels[is_drawing])
 
 
 def _in_memory(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes:

@@ -33,6 +33,17 @@ _PHOTO_PNG: Mapping[Effort, Settings] = {
     "balanced": {"filter": "avg", "compression": 3},
     "best": {"filter": "all", "compression": 9},
 }
+# libdeflate's, for photographs and drawings: as few bytes in less time than zlib's 3 and 6. zlib's 1 is faster still.
+_DEFLATE_LEVELS: Mapping[Effort, tuple[int, int]] = {"balanced": (2, 5)}
+
+
+def deflate_levels(encode: Encode) -> tuple[int, int] | None:
+    """For a photograph and a drawing in PNG; None for one that libvips compresses: its filters are chosen by what zlib
+    makes of them, or its pixels are not in rows.
+    """
+    if encode.progressive or encode.colors is not None:
+        return None
+    return _DEFLATE_LEVELS.get(encode.effort or DEFAULT_EFFORT)
 
 
 def of(encode: Encode, output_format: Format, *, is_drawing: bool) -> Settings:
