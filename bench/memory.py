@@ -4,7 +4,8 @@
 
 Counted is the proportional set size (PSS) of the tree, in MiB: pages that n processes share count 1/n for each. Each
 road has a server of its own, on its defaults, and takes all cells one after the other, so that a peak which a process
-keeps falls on the next cells too. Pictures that no process maps are in no process's PSS: they are counted beside it.
+keeps falls on the next cells too. Pictures in memory (memfds) are in a PSS only while a process maps them; all of them
+are counted beside it.
 """
 
 import argparse
@@ -64,11 +65,11 @@ CELLS = (
 
 
 class Reading(NamedTuple):
-    """MiB of the server process, of all its workers, and of pictures in memory beside them; processes in all."""
+    """MiB of the server process, of all its workers, and of pictures in memory, mapped or not; processes in all."""
 
     server: float
     workers: float
-    unmapped: float
+    pictures: float
     processes: int
 
     @property
@@ -77,7 +78,7 @@ class Reading(NamedTuple):
 
     def __str__(self) -> str:
         parts = f"server {self.server:.0f}, {self.processes - 1} others {self.workers:.0f}"
-        return f"{self.tree:4.0f} ({parts}; pictures beside it {self.unmapped:.0f})"
+        return f"{self.tree:4.0f} ({parts}; pictures in memory {self.pictures:.0f})"
 
 
 def read(pid: int) -> Reading:
@@ -94,7 +95,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 
 def memfds_mib(pid: int) -> float:
-    """What the pictures take that this process has open, mapped or not."""
+    """Of the pictures that this process has open, mapped or not."""
     sizes: dict[int, int] = {}
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
