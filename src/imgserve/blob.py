@@ -13,7 +13,7 @@ import hashlib
 import mmap
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import msgspec
@@ -24,6 +24,7 @@ _LENGTH = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 # Since Linux 5.1, and not known to Python 3.11. Unlike F_SEAL_WRITE it never waits for pages that another processor
 # still uses (tens of milliseconds). Existing mappings may go on writing: only this process has any yet.
 _FUTURE_WRITE = 0x10
+WINDOW_BYTES = 1 << 20  # whole pages on every machine
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -154,6 +155,20 @@ class Blob:
     def mapped(self) -> mmap.mmap:
         """Complete bytes for reading, without a copy. The mapping outlives this handle. Raises OSError."""
         return mmap.mmap(self.fd, self.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+
+    def windows(self, begin: int = 0, end: int | None = None) -> Iterator[memoryview]:
+        """As ``mapped``, in pieces that are valid one at a time, so that few pages are mapped at once.
+
+        ``begin`` is a multiple of ``WINDOW_BYTES``. Raises OSError.
+        """
+        end = self.size if end is None else end
+        for offset in range(begin, end, WINDOW_BYTES):
+            length = min(WINDOW_BYTES, end - offset)
+            with (
+                mmap.mmap(self.fd, length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset) as window,
+                memoryview(window) as view,
+            ):
+                yield view
 
     def copy(self, length: int) -> "Blob":
         """A blob of its own with the first ``length`` bytes. Raises OSError."""

@@ -23,11 +23,12 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from imgserve import failpoint
+from imgserve.blob import WINDOW_BYTES, Blob
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.entry import LEAD_BYTES, MAX_HEADER_BYTES, Buffer, Header, encode
 from imgserve.engine.cache.files import DIRECTORY, header_of, sync, verified, write
@@ -105,14 +106,14 @@ class Store:
                 os.close(fd)
         return header, body
 
-    def write(self, header: Header, body: Buffer, now_s: float, is_wanted: Callable[[], bool]) -> bool:
+    def write(self, header: Header, body: bytes | Blob, now_s: float, is_wanted: Callable[[], bool]) -> bool:
         """Write an entry over the one there. False: its header is too long for a file, or ``is_wanted`` was false just
         before the file got its name. Raises OSError.
         """
-        lead = encode(header, (body,))
+        lead = encode(header, _pieces(body))
         if len(lead) > LEAD_BYTES + MAX_HEADER_BYTES:
             return False
-        name, size = header.key.name, charge_of(len(lead) + len(body))
+        name, size = header.key.name, charge_of(len(lead) + _size(body))
         temporary = f"{next(self._numbers)}"
         is_placed = False
         try:
@@ -273,14 +274,19 @@ class Store:
         except FileNotFoundError:
             return -1
 
-    def _fill(self, temporary: str, lead: bytes, body: Buffer) -> None:
+    def _fill(self, temporary: str, lead: bytes, body: bytes | Blob) -> None:
         fd = os.open(temporary, _CREATE, 0o600, dir_fd=self._new_fd)
         try:
             failpoint.reach("cache_created")
-            half = len(body) // 2
-            write(fd, lead, memoryview(body)[:half])
+            half = _size(body) // 2
+            half -= half % WINDOW_BYTES if isinstance(body, Blob) else 0
+            for piece in _pieces(body, 0, half):
+                write(fd, lead, piece)
+                lead = b""
             failpoint.reach("cache_half_written")
-            write(fd, memoryview(body)[half:])
+            for piece in _pieces(body, half):
+                write(fd, lead, piece)
+                lead = b""
         finally:
             os.close(fd)
 
@@ -292,6 +298,14 @@ class Store:
             with suppress(FileExistsError):
                 os.mkdir(directory_of(number_of(name)), 0o700, dir_fd=self._entries_fd)
             os.rename(temporary, path, src_dir_fd=self._new_fd, dst_dir_fd=self._entries_fd)
+
+
+def _size(body: bytes | Blob) -> int:
+    return body.size if isinstance(body, Blob) else len(body)
+
+
+def _pieces(body: bytes | Blob, begin: int = 0, end: int | None = None) -> Iterable[Buffer]:
+    return body.windows(begin, end) if isinstance(body, Blob) else (memoryview(body)[begin:end],)
 
 
 def _locked(directory: Path) -> int:

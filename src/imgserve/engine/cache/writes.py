@@ -116,15 +116,14 @@ class Writes:
 
     def _fill(self, waiting: _Waiting) -> None:
         """Where it cannot be written, the older entry goes too."""
-        header, blob = waiting.header, waiting.body
+        header, body = waiting.header, waiting.body or b""
 
         def is_wanted() -> bool:
             return not waiting.work.is_void and not is_refused(header, self._records.pending)
 
         is_placed = False
         with self._health.watched():
-            body = blob.mapped() if isinstance(blob, Blob) else blob
-            is_placed = self._store.write(header, memoryview(body or b""), self._clock(), is_wanted)
+            is_placed = self._store.write(header, body, self._clock(), is_wanted)
         if is_placed:
             self._health.worked("entries")
         elif is_wanted():
