@@ -1,13 +1,17 @@
 """How good a smaller picture is, and what it costs: SSIMULACRA2, bytes and CPU time, for each profile.
 
-    .venv/bin/pip install ssimulacra2
-    .venv/bin/python -m bench.quality DIR [--boxes 900 680 512 360] [--format jpeg webp avif] [--profiles …] [--stored]
+    make .venv/.bench
+    .venv/bin/python -m bench.quality DIR [--boxes 900 680 512 360] [--format jpeg webp avif] [--source FORMAT]
+                                          [--profiles …] [--stored] [--save FILE] [--against FILE]
 
 DIR has photographs, of any format that imgserve reads and at least 2040 px wide: those of Debian's packages
-``plasma-workspace-wallpapers`` and ``mate-backgrounds``, for example. Each is made 2040 px wide, in the format of the
-result at quality 90 (JPEG 4:2:0), and from there fitted into the boxes by the pipeline of the workers. The reference is
-that file, made smaller by Lanczos in linear light, in floats. ``--stored``: by stored values (``linear_light: false``).
-Other checkouts are compared by a run in each.
+``plasma-workspace-wallpapers`` and ``mate-backgrounds``, for example, which ``make bench`` leaves in
+.venv/bench/photographs. Each is made 2040 px wide, in the format of the result or in ``--source``, at quality 90 (JPEG
+4:2:0), and from there fitted into the boxes by the pipeline of the workers. The reference is that file, made smaller by
+Lanczos in linear light, in floats. ``--stored``: by stored values (``linear_light: false``).
+
+Two checkouts are compared by a run in each: ``--save`` in the old one, ``--against`` in the new one. A step that loses
+more than half a point, or makes files more than 2 % larger, is void.
 
 *libvips* is its own ``thumbnail`` and saver, which is also what sharp calls. *At equal bytes* is the score of a
 profile where it writes as many bytes as libvips, minus the score of libvips: on a straight line through the scores of
@@ -21,8 +25,9 @@ from functools import partial
 from math import log
 from pathlib import Path
 from statistics import mean, median
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
+import msgspec
 import pyvips
 from bench.effort import score
 
@@ -42,11 +47,15 @@ WIDTH_PX, QUALITY = 2040, 90
 BARE_QUALITY: dict[Format, int] = {"jpeg": 80, "webp": 75, "avif": 65}
 STEP = 6  # of the quality, for the second point of the line
 _RUNS = 7
+MOST_POINTS_LOST, MOST_BYTES_MORE = 0.5, 0.02
+InputFormat = Literal["jpeg", "png", "webp", "avif"]
 
 Make = Callable[[bytes, Size], bytes]
 
 
 class Row(NamedTuple):
+    """Of all photographs: the scores' mean and lowest, the mean of bytes and CPU time."""
+
     score: float
     lowest: float
     size_bytes: float
@@ -59,18 +68,30 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, nargs="+", default=[900, 680, 512, 360])
     parser.add_argument("--format", nargs="+", choices=BARE_QUALITY, default=["jpeg"])
     parser.add_argument("--profiles", nargs="+", choices=get_args(RenderProfile), default=get_args(RenderProfile))
+    parser.add_argument("--source", choices=get_args(InputFormat), help="the format of the photographs")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="keep the figures, for --against")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="figures of another checkout")
     parser.add_argument("--stored", action="store_true", help="by stored values instead of light")
     parser.add_argument("--effort", type=int, default=0, help="of libvips' AVIF; its own default is 4")
     given = parser.parse_args()
     vips.configure()
+    before = msgspec.json.decode(given.against.read_bytes(), type=dict[str, Row]) if given.against else {}
+    rows: dict[str, Row] = {}
     for output_format in given.format:
         paths = [path for path in sorted(given.directory.iterdir()) if path.is_file()]
-        sources = [photograph(path, output_format) for path in paths]
+        sources = [photograph(path, given.source or output_format) for path in paths]
         print(f"\n{output_format}: {len(sources)} photographs of {WIDTH_PX} px\n")
-        print("| box | by | SSIMULACRA2, mean | lowest | KB | CPU, ms | at equal bytes |")
-        print("|---|---|---|---|---|---|---|")
+        more = ("points", "bytes", "CPU", "step") if before else ()
+        columns = ("box", "by", "SSIMULACRA2, mean", "lowest", "KB", "CPU, ms", "at equal bytes", *more)
+        print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
         for box in given.boxes:
-            compare(sources, box, output_format, given.profiles, is_stored=given.stored, effort=given.effort)
+            made = compare(sources, box, output_format, given.profiles, is_stored=given.stored, effort=given.effort)
+            for name, (row, gained) in made.items():
+                place = f"{output_format} {box} {name}"
+                rows[place] = row
+                print_row(box, name, row, gained, before.get(place))
+    if given.save:
+        given.save.write_bytes(msgspec.json.encode(rows))
 
 
 def compare(
@@ -81,21 +102,30 @@ def compare(
     *,
     is_stored: bool,
     effort: int,
-) -> None:
+) -> dict[str, tuple[Row, float]]:
+    """Of libvips and of each profile, with what it gains at equal bytes."""
     bare_quality = BARE_QUALITY[output_format]
     bare = measured(sources, box, partial(of_libvips, output_format=output_format, quality=bare_quality, effort=effort))
-    print_row(box, "libvips", bare, 0.0)
+    rows = {"libvips": (bare, 0.0)}
     for profile in profiles:
         points = []
         for quality in (bare_quality, bare_quality + STEP):
             make = maker(output_format, profile, quality, is_stored=is_stored)
             points.append(measured(sources, box, make, runs=_RUNS if quality == bare_quality else 1))
-        print_row(box, profile, points[0], at_bytes(points, bare.size_bytes) - bare.score)
+        rows[profile] = points[0], at_bytes(points, bare.size_bytes) - bare.score
+    return rows
 
 
-def print_row(box: int, name: str, row: Row, gained: float) -> None:
+def print_row(box: int, name: str, row: Row, gained: float, before: Row | None) -> None:
     shown = f"{row.score:.2f} | {row.lowest:.1f} | {row.size_bytes / 1024:.1f} | {row.cpu_ms:.2f} | {gained:+.2f}"
-    print(f"| {box} | {name} | {shown} |", flush=True)
+    print(f"| {box} | {name} | {shown} |{verdict(row, before) if before else ''}", flush=True)
+
+
+def verdict(row: Row, before: Row) -> str:
+    points, growth = row.score - before.score, row.size_bytes / before.size_bytes - 1
+    is_void = points < -MOST_POINTS_LOST or growth > MOST_BYTES_MORE
+    cpu = row.cpu_ms / before.cpu_ms
+    return f" {points:+.2f} | {growth:+.1%} | {cpu:.2f} | {'VOID' if is_void else 'stands'} |"
 
 
 def at_bytes(points: Sequence[Row], size_bytes: float) -> float:
@@ -105,7 +135,7 @@ def at_bytes(points: Sequence[Row], size_bytes: float) -> float:
     return first.score + slope * log(size_bytes / first.size_bytes)
 
 
-def photograph(path: Path, output_format: Format = "jpeg") -> bytes:
+def photograph(path: Path, output_format: InputFormat = "jpeg") -> bytes:
     """Of ``WIDTH_PX``, in this format."""
     image = pyvips.Image.new_from_file(str(path)).thumbnail_image(WIDTH_PX, linear=True, height=10**6)
     image = image.colourspace("srgb")
@@ -113,6 +143,8 @@ def photograph(path: Path, output_format: Format = "jpeg") -> bytes:
         return bytes(image.jpegsave_buffer(Q=QUALITY, subsample_mode="on", keep="none"))
     if output_format == "avif":
         return bytes(image.heifsave_buffer(Q=QUALITY, compression="av1", effort=1, keep="none"))
+    if output_format == "png":
+        return bytes(image.pngsave_buffer(keep="none"))
     return bytes(image.webpsave_buffer(Q=QUALITY, keep="none"))
 
 

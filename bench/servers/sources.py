@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy
 import pyvips
+from bench.quality import InputFormat, photograph
 from bench.servers import drawings
 from bench.servers.cells import FRAMES, Cell
-from bench.servers.photographs import LEAST_WIDTH_PX as WIDTH_PX
 
 _SEED = 2026
 _QUALITY = 90
@@ -31,11 +31,8 @@ def sources(cell: Cell, photographs: Sequence[Path], directory: Path) -> list[by
     return [path.read_bytes() for path in kept]
 
 
-def _at(path: Path, width_px: int, height_px: int | None = None) -> pyvips.Image:
-    """Of this width, or of this size."""
+def _cut(path: Path, width_px: int, height_px: int) -> pyvips.Image:
     image = pyvips.Image.new_from_file(str(path))
-    if height_px is None:
-        return image.thumbnail_image(width_px, height=10**6, linear=True).colourspace("srgb")
     return image.thumbnail_image(width_px, height=height_px, crop="centre", linear=True).colourspace("srgb")
 
 
@@ -43,25 +40,12 @@ def _jpeg(image: pyvips.Image) -> bytes:
     return bytes(image.jpegsave_buffer(Q=_QUALITY, subsample_mode="on", keep="none"))
 
 
-def _jpegs(photographs: Sequence[Path]) -> list[bytes]:
-    return [_jpeg(_at(path, WIDTH_PX)) for path in photographs]
-
-
-def _pngs(photographs: Sequence[Path]) -> list[bytes]:
-    return [bytes(_at(path, WIDTH_PX).pngsave_buffer(keep="none")) for path in photographs]
-
-
-def _webps(photographs: Sequence[Path]) -> list[bytes]:
-    return [bytes(_at(path, WIDTH_PX).webpsave_buffer(Q=_QUALITY, keep="none")) for path in photographs]
-
-
-def _avifs(photographs: Sequence[Path]) -> list[bytes]:
-    images = [_at(path, WIDTH_PX) for path in photographs]
-    return [bytes(image.heifsave_buffer(Q=75, compression="av1", effort=2, keep="none")) for image in images]
+def _photographs(source_format: InputFormat) -> Callable[[Sequence[Path]], list[bytes]]:
+    return lambda photographs: [photograph(path, source_format) for path in photographs]
 
 
 def _thumbs(photographs: Sequence[Path]) -> list[bytes]:
-    return [_jpeg(_at(path, *_THUMB_SIZE)) for path in photographs]
+    return [_jpeg(_cut(path, *_THUMB_SIZE)) for path in photographs]
 
 
 def _grained(image: pyvips.Image, random: numpy.random.Generator) -> bytes:
@@ -73,7 +57,7 @@ def _grained(image: pyvips.Image, random: numpy.random.Generator) -> bytes:
 def _enlarged(size: tuple[int, int], count: int) -> Callable[[Sequence[Path]], list[bytes]]:
     def made(photographs: Sequence[Path]) -> list[bytes]:
         random = numpy.random.default_rng(_SEED)
-        return [_grained(_at(path, *size), random) for path in photographs[:count]]
+        return [_grained(_cut(path, *size), random) for path in photographs[:count]]
 
     return made
 
@@ -83,7 +67,7 @@ def _gifs(photographs: Sequence[Path]) -> list[bytes]:
     width_px, height_px = _GIF_SIZE
     animations = []
     for path in photographs[:_GIFS]:
-        image = _at(path, width_px * 2, height_px * 2)
+        image = _cut(path, width_px * 2, height_px * 2)
         places = [FRAMES * math.sin(number / FRAMES * math.tau) + FRAMES for number in range(FRAMES)]
         frames = [image.crop(round(4 * place), round(2 * place), width_px, height_px) for place in places]
         strip = pyvips.Image.arrayjoin(frames, across=1).copy()
@@ -94,10 +78,10 @@ def _gifs(photographs: Sequence[Path]) -> list[bytes]:
 
 
 _MAKERS: dict[str, Callable[[Sequence[Path]], list[bytes]]] = {
-    "jpeg": _jpegs,
-    "png": _pngs,
-    "webp": _webps,
-    "avif": _avifs,
+    "jpeg": _photographs("jpeg"),
+    "png": _photographs("png"),
+    "webp": _photographs("webp"),
+    "avif": _photographs("avif"),
     "thumb": _thumbs,
     "large": _enlarged(_LARGE_SIZE, _LARGE),
     "huge": _enlarged(_HUGE_SIZE, _HUGE),
