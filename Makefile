@@ -188,7 +188,7 @@ format: .venv/.test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-# sharp and ipx come by npm, as the packages of the tests do; nginx's module, if root, by apt.
+# sharp and ipx come by npm, as the packages of the tests do; nginx's module and an allocator, if root, by apt.
 .venv/.bench: .venv/.test requirements/bench.txt requirements/npm-bench/package-lock.json
 	@echo "installing what the benches need"
 	@$(PIP) --require-hashes -r requirements/bench.txt
@@ -196,7 +196,8 @@ format: .venv/.test
 	@$(NPM) --prefix .venv/npm-bench ci
 	@touch $@
 
-bench: MORE_FILES := /usr/lib/nginx/modules/ngx_http_image_filter_module.so=libnginx-mod-http-image-filter
+bench: MORE_FILES := /usr/lib/nginx/modules/ngx_http_image_filter_module.so=libnginx-mod-http-image-filter \
+	/usr/lib/$$(uname -m)-linux-gnu/libjemalloc.so.2=libjemalloc2
 bench: .venv/.bench .venv/.peers system-packages
 	@$(BIN)/python -m bench.servers $(BENCH_ARGS)
 

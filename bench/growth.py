@@ -115,8 +115,10 @@ async def queue(options: argparse.Namespace, directory: Path) -> None:
     judge(cpu_ms, sizes[-1], sizes[0])
 
 
-async def drained(directory: Path, count: int) -> tuple[float, float]:
-    """CPU milliseconds for a job, and jobs a second."""
+async def drained(
+    directory: Path, count: int, *, first: int = _WARM_UP_JOBS, jobs: int = _DRAINED
+) -> tuple[float, float]:
+    """CPU milliseconds for a job, and jobs a second, of ``jobs`` behind the ``first`` ones."""
     data_dir = Path(tempfile.mkdtemp(dir=directory))
     peers = Peers(photo())
     await peers.start()
@@ -128,14 +130,14 @@ async def drained(directory: Path, count: int) -> tuple[float, float]:
     await asyncio.to_thread(server.start)
     try:
         async with asyncio.timeout(_JOBS_TIMEOUT_S):
-            await finished(arrived, _WARM_UP_JOBS)
+            await finished(arrived, first)
             started = time.monotonic()
-            used = await processes.cpu_during(finished(arrived, _DRAINED), server.pid)
+            used = await processes.cpu_during(finished(arrived, jobs), server.pid)
             seconds = time.monotonic() - started
     finally:
         await asyncio.to_thread(server.kill)
         peers.close()
-    return (used.own_s + used.children_s) * 1000 / _DRAINED, _DRAINED / seconds
+    return (used.own_s + used.children_s) * 1000 / jobs, jobs / seconds
 
 
 async def finished(arrived: asyncio.Semaphore, count: int) -> None:

