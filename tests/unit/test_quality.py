@@ -1,19 +1,23 @@
-"""When ``bench.quality`` calls a step void."""
+"""The judgements of bench.quality."""
 
 import pytest
-from bench.quality import Figures
+from bench.quality import Row, at_bytes, verdict
 
-BEFORE = Figures(512, 76.0, 60.0, 100.0, 10.0)
+BEFORE = Row(74.0, 60.0, 25_000, 10.0)
 
 
 @pytest.mark.parametrize(
-    ("mean_score", "size_kb", "words"),
-    [
-        (75.51, 101.9, "-0.49 | +1.9% | 0.50 | stands"),
-        (75.49, 100.0, "-0.51 | +0.0% | 0.50 | VOID"),
-        (79.00, 102.1, "+3.00 | +2.1% | 0.50 | VOID"),
-        (77.00, 80.0, "+1.00 | -20.0% | 0.50 | stands"),
-    ],
+    ("score", "size_bytes", "word"),
+    [(74.0, 25_000, "stands"), (73.5, 25_490, "stands"), (73.4, 25_000, "VOID"), (80.0, 25_600, "VOID")],
 )
-def test_a_step_that_loses_half_a_point_or_two_per_cent_is_void(mean_score: float, size_kb: float, words: str) -> None:
-    assert Figures(512, mean_score, 60.0, size_kb, 5.0).verdict(BEFORE) == words
+def test_a_step_is_void_if_it_loses_more_than_half_a_point_or_grows_by_more_than_two_percent(
+    score: float, size_bytes: float, word: str
+) -> None:
+    assert verdict(Row(score, 60.0, size_bytes, 8.0), BEFORE).endswith(f"| 0.80 | {word} |")
+
+
+def test_the_score_at_equal_bytes_lies_on_the_line_through_both_points() -> None:
+    points = [Row(70.0, 60.0, 10_000, 1.0), Row(80.0, 60.0, 40_000, 1.0)]
+    assert at_bytes(points, 10_000) == pytest.approx(70)
+    assert at_bytes(points, 20_000) == pytest.approx(75)
+    assert at_bytes(points, 80_000) == pytest.approx(85)
