@@ -27,7 +27,7 @@ _GRAVITY = (
 )
 _FOCAL = "the point that stays as near to the middle as fits"
 _IF_SMALL = "the picture: refuse it, keep its pixels, keep its pixels and the shape of the box, or enlarge it"
-_LINEAR = "mix light, not stored values; auto: as the server does"
+_LINEAR = "mix light, not stored values; auto: what `render_profile` says"
 Dpr = Annotated[float, msgspec.Meta(ge=0.1, le=8, description="the box is multiplied by it")]
 
 _WIDTH, _HEIGHT = FieldRef(("width",)), FieldRef(("height",))
