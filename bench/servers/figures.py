@@ -95,7 +95,7 @@ def usual(clients: Sequence[int]) -> int:
 
 def ratios(row: Row, base: Row, clients: int) -> list[float]:
     """Pictures a second, round by round."""
-    others = {load.round: load.per_second for load in base.of(clients)}
+    others = {load.round: load.per_second for load in base.of(clients) if load.pictures}
     return [load.per_second / others[load.round] for load in row.of(clients) if load.round in others]
 
 

@@ -3,6 +3,7 @@
 And the jobs that ``bench.growth`` puts into a queue file.
 """
 
+import asyncio
 import io
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from bench import growth
 from bench.peers import Peers
 from bench.picture import photo
-from bench.servers import contestants, measure
+from bench.servers import asked, contestants, measure
 from bench.servers.cells import CELLS, Cell
-from bench.servers.contestants import CONTESTANTS, Setting
+from bench.servers.contestants import CONTESTANTS, Server, Setting
 from bench.servers.judge import Judge, Unfit
 from PIL import Image
 
@@ -46,6 +47,16 @@ async def test_jobs_renders_and_gets_answer_with_the_picture_of_the_cell(tmp_pat
                 assert load.pictures == len(load.latencies_ms) >= 2
                 assert load.pss_mib is not None
     peers.close()
+
+
+async def test_a_server_that_hangs_up_answers_no_picture_and_does_not_end_the_bench() -> None:
+    origin = measure.Origin(Peers(b""), THUMB, [SOURCES[THUMB]])
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        load = await measure.loaded(Server("dead", "", url, 0, asked.imgproxy), origin, 0, 2, 0.2)
+    assert load.pictures == 0
+    assert load.failures >= 2
+    assert (load.cpu_ms, load.latencies_ms) == (None, [])
 
 
 async def test_a_server_takes_the_jobs_of_a_filled_queue_to_their_end(tmp_path: Path) -> None:

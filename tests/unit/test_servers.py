@@ -101,6 +101,7 @@ def test_a_ratio_is_made_within_a_round() -> None:
     sharp, other, _ = RUN.cells[0].rows
     assert ratios(other, sharp, 16) == [1.5, 2.0]
     assert ratios(other, sharp, 2) == []
+    assert ratios(other, Row("dead", [load(0, 0), load(1, 50)]), 16) == [2.0]
     assert cpu_ratios(other, sharp, 16) == [1.0, 1.0]
 
 
