@@ -17,6 +17,7 @@ from PIL import Image
 from imgserve.blob import Blob
 from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.worker import pipeline
+from imgserve.imaging.worker.formats import resizer
 from imgserve.request.encode import Encode, Format
 from imgserve.request.geometry import Focal
 from imgserve.request.imageinfo import Size
@@ -242,7 +243,7 @@ def from_light(light: Floats) -> Floats:
     return np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, light * 12.92)
 
 
-@pytest.mark.parametrize("size", [(60, 45), (200, 150)])
+@pytest.mark.parametrize("size", [(60, 45), (200, 150), (99, 31)])
 @pytest.mark.parametrize("levels", [255, 65535])
 @pytest.mark.parametrize("bands", [1, 3])
 def test_linear_light(size: tuple[int, int], levels: int, bands: int) -> None:
@@ -275,6 +276,30 @@ def test_linear_light_counts_colours_by_their_alpha() -> None:
     visible = result[:, :, 3] > 16
     assert np.abs(result[:, :, :3][visible] - colours[visible]).mean() < 1
     assert np.abs(result[:, :, 3] - expected[:, :, 3] * 255).mean() < 1
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_linear_light_keeps_every_level(bands: int) -> None:
+    """Also the darkest, which are nearest to each other in light; stripes of 8 rows for each."""
+    levels = np.repeat(np.arange(256, dtype=np.uint8), 8)[:, None, None]
+    source = np.broadcast_to(levels, (2048, 8, bands)).copy()
+    if bands in (2, 4):
+        source[:, :, -1] = 200
+    result = pixels(rasters.png(source), Resize(4, 1024, fit="fill", linear_light=True))
+    assert np.array_equal(result[1::4, 2], source[2::8, 2]), "in the middle of each stripe"
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_linear_light_as_in_floats(monkeypatch: pytest.MonkeyPatch, bands: int) -> None:
+    source = rasters.png(SEEN_THROUGH[:, :, [0, 3]] if bands == 2 else SEEN_THROUGH[:, :, :bands])
+    for size in ((60, 45), (100, 75), (40, 30)):
+        operation = Resize(*size, fit="fill", linear_light=True)
+        quick = pixels(source, operation)
+        with monkeypatch.context() as context:
+            context.setattr(resizer, "library", None)
+            floats = pixels(source, operation)
+        weights: Floats = floats[:, :, -1:].astype(np.float64) / 255 if bands in (2, 4) else np.ones(1)
+        assert distance(quick * weights, floats * weights) < 0.3
 
 
 @pytest.mark.parametrize("name", ["gif", "webp"])

@@ -5,6 +5,7 @@ thumbnail multiplies in 8 bits and rounds down, which darkens nearly transparent
 """
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 
 import pyvips
@@ -19,8 +20,10 @@ _LEFT_TO_KERNEL = 2
 _OPAQUE = {"uchar": 255, "ushort": 65_535}
 _TO_16_BITS = 257
 _STRIP_PIXELS = 500_000
+_BLACK, _WHITE = 8192, 49_151  # of light in 16 bits: beyond both there is room for what the kernel overshoots
 _LANCZOS_REACH = 3  # pixels of the result, to each side
 _BY_ALPHA: dict[int, resizer.Samples] = {2: "U16x2", 4: "U16x4"}
+_OF_LIGHT: dict[int, resizer.Samples] = {1: "U16", 3: "U16x3", **_BY_ALPHA}
 _OF_STORED: dict[int, resizer.Samples] = {2: "U8x2", 4: "U8x4"}
 
 
@@ -67,9 +70,11 @@ def _of_stored_values(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvip
     return _resized(image.premultiply(), whole, kernel).unpremultiply().rint().cast(image.format)
 
 
-def _is_quick(image: pyvips.Image, whole: Size, kernel: Kernel) -> bool:
+def _is_quick(
+    image: pyvips.Image, whole: Size, kernel: Kernel, kinds: Mapping[int, resizer.Samples] = _BY_ALPHA
+) -> bool:
     is_smaller = whole.width_px <= image.width and whole.height_px <= image.height
-    return resizer.is_there() and kernel == "lanczos3" and is_smaller and image.bands in _BY_ALPHA
+    return resizer.is_there() and kernel == "lanczos3" and is_smaller and image.bands in kinds
 
 
 def _by_alpha(image: pyvips.Image, whole: Size) -> pyvips.Image:
@@ -142,6 +147,8 @@ def _nearest(image: pyvips.Image, whole: Size) -> pyvips.Image:
 
 def _in_linear_light(image: pyvips.Image, whole: Size, kernel: Kernel, part: Part | None) -> pyvips.Image:
     """By sRGB's curve (IEC 61966-2-1), in floats; colours count by their alpha."""
+    if image.format == "uchar" and _is_quick(image, whole, kernel, _OF_LIGHT):
+        return _cut(_by_light(image, whole), part)
     most, has_alpha = _OPAQUE[image.format], image.hasalpha()
     colours, alpha = image, None
     if has_alpha:
@@ -154,9 +161,43 @@ def _in_linear_light(image: pyvips.Image, whole: Size, kernel: Kernel, part: Par
         light = light.copy_memory()
         alpha = light[light.bands - 1]
         light = (alpha > 0).ifthenelse(light.extract_band(0, n=light.bands - 1) / alpha, 0)
-    stored = (light > 0.0031308).ifthenelse(light ** (1 / 2.4) * 1.055 - 0.055, light * 12.92)
+    stored = _stored_of(light)
     stored = stored.bandjoin(alpha) if has_alpha else stored
     return (stored * most).rint().cast(image.format).copy(interpretation=image.interpretation)
+
+
+def _by_light(image: pyvips.Image, whole: Size) -> pyvips.Image:
+    """As ``_in_linear_light``, in 16 bits: a third of the time. The darkest levels are 15 apart there."""
+    image = image.copy_memory()
+    has_alpha, interpretation = image.hasalpha(), image.interpretation
+    # In a space that libvips knows no alpha of.
+    wide = image.maplut(_wide_light(image.bands, has_alpha)).copy(interpretation="multiband")
+    smaller = _quickly(wide, whole, _OF_LIGHT[image.bands])
+    return smaller.maplut(_narrow_light(image.bands, has_alpha)).copy(interpretation=interpretation)
+
+
+@lru_cache(maxsize=4)
+def _wide_light(bands: int, has_alpha: bool) -> pyvips.Image:
+    """For each level of 8 bits, of colours and of alpha."""
+    light = (_light_of("uchar") * _WHITE + _BLACK).rint().cast("ushort")
+    return _with_alpha(light, (pyvips.Image.identity() * _TO_16_BITS).cast("ushort"), bands, has_alpha)
+
+
+@lru_cache(maxsize=4)
+def _narrow_light(bands: int, has_alpha: bool) -> pyvips.Image:
+    light = (pyvips.Image.identity(ushort=True) - _BLACK) / _WHITE
+    stored = _stored_of((light > 0).ifthenelse(light, 0)) * _OPAQUE["uchar"]
+    alpha = pyvips.Image.identity(ushort=True) / _TO_16_BITS
+    return _with_alpha(stored.rint().cast("uchar"), alpha.rint().cast("uchar"), bands, has_alpha)
+
+
+def _with_alpha(colours: pyvips.Image, alpha: pyvips.Image, bands: int, has_alpha: bool) -> pyvips.Image:
+    first, *others = [colours] * (bands - has_alpha) + [alpha] * has_alpha
+    return (first.bandjoin(others) if others else first).copy_memory()
+
+
+def _stored_of(light: pyvips.Image) -> pyvips.Image:
+    return (light > 0.0031308).ifthenelse(light ** (1 / 2.4) * 1.055 - 0.055, light * 12.92)
 
 
 @lru_cache(maxsize=2)

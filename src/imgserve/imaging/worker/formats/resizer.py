@@ -19,7 +19,7 @@ finally:
     if _pillow is not None:
         sys.modules["PIL"] = _pillow
 
-Samples = Literal["U8", "U8x2", "U8x3", "U8x4", "U16", "U16x2", "U16x4"]
+Samples = Literal["U8", "U8x2", "U8x3", "U8x4", "U16", "U16x2", "U16x3", "U16x4"]
 Box = tuple[float, float, float, float]  # left, top, width and height
 _BY_ALPHA = ("U16x2", "U16x4")
 
