@@ -12,6 +12,7 @@ from PIL import Image
 from imgserve.imaging.worker import load
 from imgserve.imaging.worker.formats import libwebp
 from imgserve.imaging.worker.picture import PROFILE, Picture
+from imgserve.request.imageinfo import Size
 from imgserve.request.recipe import LoadOptions
 from tests.support import pictures
 
@@ -33,12 +34,25 @@ def webp(mode: str = "RGB", size: tuple[int, int] = (121, 83), **options: Any) -
 def test_the_pixels_are_those_of_libvips(mode: str, options: dict[str, Any], size: tuple[int, int]) -> None:
     data = webp(mode, size, **options)
     theirs = pyvips.Image.new_from_buffer(data, "")
-    decoded = libwebp.decode_pixels(data, theirs.width, theirs.height, theirs.bands)
+    decoded = libwebp.decode_pixels(data, Size(*size), theirs.bands, Size(*size))
     assert decoded is not None
     assert bytes(decoded) == bytes(theirs.write_to_memory())
     image = Picture(data, "webp").pixels()
     assert (image.interpretation, image.get("vips-loader")) == (theirs.interpretation, "webpload_source")
     assert np.array_equal(image.numpy(), theirs.numpy())
+
+
+@pytest.mark.parametrize("options", [{"quality": 80}, {"lossless": True}])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+def test_smaller_ones_too(mode: str, options: dict[str, Any], shrink: int) -> None:
+    for size in ((641, 479), (640, 480), (15, 9)):
+        data = webp(mode, size, **options)
+        theirs = pyvips.Image.new_from_buffer(data, "", scale=1 / shrink)
+        decoded = libwebp.decode_pixels(data, Size(*size), theirs.bands, Size(theirs.width, theirs.height))
+        assert decoded is not None
+        assert bytes(decoded) == bytes(theirs.write_to_memory())
+        assert np.array_equal(Picture(data, "webp").pixels(scale=1 / shrink).numpy(), theirs.numpy())
 
 
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
@@ -66,4 +80,5 @@ def test_orientation_and_profile_come_along(orientation: int) -> None:
     ids=["animated", "cut off", "another size", "other bands", "empty"],
 )
 def test_what_is_odd_is_left_to_libvips(make: Callable[[], bytes], shape: tuple[int, int, int]) -> None:
-    assert libwebp.decode_pixels(make(), *shape) is None
+    width, height, bands = shape
+    assert libwebp.decode_pixels(make(), Size(width, height), bands, Size(width, height)) is None

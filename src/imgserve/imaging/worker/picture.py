@@ -108,15 +108,13 @@ class Picture:
         if self.rare is not None:
             return self.header
         key = (self.options, *options.items())
-        return self.cache.image(key, lambda: self.opened(**options) if options else self._whole())
+        return self.cache.image(key, lambda: self._by_libwebp(self.opened(**options)) if options else self._whole())
 
     def _whole(self) -> pyvips.Image:
         """All pixels, by a faster decoder than libvips' if the picture has one."""
         if self._inflated_png is not None:
             return _with_numbers_as_profile(self._turned(self._loaded(self._inflated_png)), self)
-        if self.plain_avif is not None:
-            return self._by_dav1d(self.plain_avif)
-        return self._by_libwebp() if self.format == "webp" and not self.first_frame else self.header
+        return self._by_dav1d(self.plain_avif) if self.plain_avif is not None else self._by_libwebp(self.header)
 
     def _by_dav1d(self, plain: avifheader.Header) -> pyvips.Image:
         image = dav1d.rgb(self.data, plain)
@@ -124,23 +122,20 @@ class Picture:
             return self.header
         image = image.copy()
         image.set_type(pyvips.GValue.gint_type, "orientation", plain.orientation)
-        return self._described(image.autorot().copy(), PROFILE)
+        return _described(image.autorot().copy(), self.header, "vips-loader", PROFILE)
 
-    def _by_libwebp(self) -> pyvips.Image:
-        header = self.header
-        pixels = libwebp.decode_pixels(self.data, header.width, header.height, header.bands)
+    def _by_libwebp(self, image: pyvips.Image) -> pyvips.Image:
+        """The same image, decoded by the faster libwebp if it is a still WebP."""
+        if self.format != "webp" or self.first_frame:
+            return image
+        stored, size = Size(self.header.width, self.header.height), Size(image.width, image.height)
+        pixels = libwebp.decode_pixels(self.data, stored, image.bands, size)
         if pixels is None:
-            return header
-        image = pyvips.Image.new_from_memory(pixels, header.width, header.height, header.bands, "uchar")
-        return self._described(image.copy(interpretation=header.interpretation), PROFILE, "orientation")
-
-    def _described(self, image: pyvips.Image, *names: str) -> pyvips.Image:
-        """With these fields of the header, and the name of the loader."""
-        image.set_type(pyvips.GValue.gstr_type, "vips-loader", self.loader)
-        for name in names:
-            if vips.has(self.header, name):
-                image.set_type(self.header.get_typeof(name), name, self.header.get(name))
-        return image
+            return image
+        decoded = pyvips.Image.new_from_memory(pixels, image.width, image.height, image.bands, "uchar")
+        return _described(
+            decoded.copy(interpretation=image.interpretation), image, "vips-loader", "orientation", PROFILE
+        )
 
     def opened(self, **options: float) -> pyvips.Image:
         """A lazy image, as stored. Raises SourceUnreadable."""
@@ -185,6 +180,14 @@ class Picture:
         if self.format == "gif":
             canvas = Size(self.header.width, self.header.get_page_height())
             yield from islice(gif.masks(gif.frames(self.data), canvas), self.first_frame, None)
+
+
+def _described(image: pyvips.Image, header: pyvips.Image, *names: str) -> pyvips.Image:
+    """With these fields of the header."""
+    for name in names:
+        if vips.has(header, name):
+            image.set_type(header.get_typeof(name), name, header.get(name))
+    return image
 
 
 def _with_numbers_as_profile(image: pyvips.Image, picture: Picture) -> pyvips.Image:

@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 from imgserve.imaging.worker.formats.turbojpeg import Decoded, Plane, Planes
 from imgserve.imaging.worker.source import Data, address
+from imgserve.request.imageinfo import Size
 
 CHROMA_SIDE = 2  # luma samples across and down to one of chroma: RFC 6386, section 2
 _SYSTEM = "libwebp.so.7"
 _DECODER_ABI, _ENCODER_ABI = 0x0208, 0x020F
 _LOSSY = 1
+_RGB, _RGBA = 0, 1
 _OK = 0
 _DEFAULT_PRESET = 0
 _NEUTRAL = b"\x80"  # chroma of grey
@@ -48,6 +50,36 @@ class _Features(ctypes.Structure):
         ("format", c_int),
         ("_padding", c_uint32 * 5),
     )
+
+
+class _Output(ctypes.Structure):
+    _fields_ = (
+        ("colorspace", c_int),
+        ("width", c_int),
+        ("height", c_int),
+        ("is_external_memory", c_int),
+        ("pixels", c_void_p),
+        ("stride", c_int),
+        ("size", c_size_t),
+        ("_planes", c_void_p * 7),  # of the other member of a union, which is longer
+        ("_padding", c_uint32 * 4),
+        ("_memory", c_void_p),
+    )
+
+
+class _Options(ctypes.Structure):
+    _fields_ = (
+        ("_filters_and_crop", c_int * 7),
+        ("use_scaling", c_int),
+        ("scaled_width", c_int),
+        ("scaled_height", c_int),
+        ("_others", c_int * 4),
+        ("_padding", c_uint32 * 5),
+    )
+
+
+class _Decoding(ctypes.Structure):
+    _fields_ = (("input", _Features), ("output", _Output), ("options", _Options))
 
 
 class _Config(ctypes.Structure):
@@ -91,11 +123,10 @@ class _Writer(ctypes.Structure):
 
 
 _ARGUMENTS = {
-    "WebPGetDecoderVersion": (c_int,),
     "WebPGetFeaturesInternal": (c_int, c_void_p, c_size_t, POINTER(_Features), c_int),
     "WebPDecodeYUVInto": (c_void_p, c_void_p, c_size_t, *(c_void_p, c_size_t, c_int) * 3),
-    "WebPDecodeRGBInto": (c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int),
-    "WebPDecodeRGBAInto": (c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int),
+    "WebPInitDecoderConfigInternal": (c_int, POINTER(_Decoding), c_int),
+    "WebPDecode": (c_int, c_void_p, c_size_t, POINTER(_Decoding)),
     "WebPConfigInitInternal": (c_int, POINTER(_Config), c_int, c_float, c_int),
     "WebPPictureInitInternal": (c_int, POINTER(_Picture), c_int),
     "WebPMemoryWriterInit": (None, POINTER(_Writer)),
@@ -108,7 +139,7 @@ _ARGUMENTS = {
 }
 
 
-def places() -> Iterator[str]:
+def _places() -> Iterator[str]:
     """The library's files, the one to be used first."""
     pillow = find_spec("PIL")
     if pillow is not None and pillow.origin is not None:
@@ -117,7 +148,7 @@ def places() -> Iterator[str]:
 
 
 def _open() -> ctypes.CDLL | None:
-    for place in places():
+    for place in _places():
         try:
             library = ctypes.CDLL(place)
             for name, (result, *arguments) in _ARGUMENTS.items():
@@ -134,14 +165,6 @@ _WEBP = _open()
 
 def is_there() -> bool:
     return _WEBP is not None
-
-
-def version() -> str:
-    """For example 1.6.0; empty without the library."""
-    if _WEBP is None:
-        return ""
-    number = _WEBP.WebPGetDecoderVersion()
-    return ".".join(str(number >> shift & 0xFF) for shift in (16, 8, 0))
 
 
 def shape(data: Data) -> Stored | None:
@@ -181,21 +204,26 @@ def decode_planes(data: Data, shape: Stored) -> Planes | None:
     )
 
 
-def decode_pixels(data: Data, width: int, height: int, bands: int) -> bytearray | None:
+def decode_pixels(data: Data, stored: Size, bands: int, size: Size) -> bytearray | None:
     """``height x width x bands, uint8, sRGB``, the same as by libvips; alpha is the fourth band.
 
-    None for an animation, an invalid file, and one of another shape, which was checked against the limits.
+    ``size`` is ``stored``, or smaller: then each pixel is the mean of those that it covers. None for an animation, an
+    invalid file, and one that is not as ``stored`` and ``bands`` say, which were checked against the limits.
     """
-    features = _features(data)
-    if _WEBP is None or features is None:
+    features, decoding = _features(data), _Decoding()
+    if _WEBP is None or features is None or not _WEBP.WebPInitDecoderConfigInternal(byref(decoding), _DECODER_ABI):
         return None
-    if (features.width, features.height, 4 if features.has_alpha else 3) != (width, height, bands):
+    if (features.width, features.height, 4 if features.has_alpha else 3) != (stored.width_px, stored.height_px, bands):
         return None
-    decode = _WEBP.WebPDecodeRGBAInto if features.has_alpha else _WEBP.WebPDecodeRGBInto
     pinned, source = address(data)
-    pixels = bytearray(width * height * bands)
-    target = ctypes.addressof((ctypes.c_char * len(pixels)).from_buffer(pixels))
-    return pixels if decode(source, len(pinned), target, len(pixels), width * bands) else None
+    pixels = bytearray(size.width_px * size.height_px * bands)
+    output, options = decoding.output, decoding.options
+    output.colorspace, output.is_external_memory = _RGBA if features.has_alpha else _RGB, 1
+    output.pixels = ctypes.addressof((ctypes.c_char * len(pixels)).from_buffer(pixels))
+    output.stride, output.size = size.width_px * bands, len(pixels)
+    options.use_scaling = int(size != stored)
+    options.scaled_width, options.scaled_height = size.width_px, size.height_px
+    return pixels if _WEBP.WebPDecode(source, len(pinned), byref(decoding)) == _OK else None
 
 
 def encode_planes(planes: Sequence[bytes], width: int, height: int, settings: Settings) -> bytes | None:
