@@ -86,21 +86,50 @@ def by_libvips(data: bytes) -> pyvips.Image:
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
 def test_inflated_it_shows_the_same(make: Callable[[], bytes]) -> None:
     data = make()
-    stored = png.inflated(data)
-    assert stored is not None
+    inflated = png.inflated(data)
+    assert inflated is not None
+    stored = png.stored(inflated)
     assert len(stored) > len(data)
     mine, theirs = by_libvips(stored), by_libvips(data)
     assert (mine.format, mine.bands, mine.interpretation) == (theirs.format, theirs.bands, theirs.interpretation)
     assert np.array_equal(mine.numpy(), theirs.numpy())
-    assert np.array_equal(Picture(data, "png").pixels().numpy(), theirs.numpy())
+    picture = Picture(data, "png")
+    pixels = picture.pixels()
+    assert (pixels.format, pixels.bands, pixels.interpretation) == (theirs.format, theirs.bands, theirs.interpretation)
+    assert np.array_equal(pixels.numpy(), theirs.numpy())
 
 
 def test_the_stream_is_one_that_zlib_reads() -> None:
-    stored = png.inflated(encoded())
-    assert stored is not None
+    inflated = png.inflated(encoded())
+    assert inflated is not None
+    stored = png.stored(inflated)
     bodies = dict(chunks_of(stored))
     assert len(zlib.decompress(bodies[b"IDAT"])) == HEIGHT * (1 + WIDTH * 3)
     assert file_of(chunks_of(stored)) == stored, "the checksums are right"
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_rows_without_filters_are_the_pixels(mode: str) -> None:
+    plain = by_libvips(encoded(mode))
+    for name, is_plain in (("none", True), ("sub", False), ("all", False)):
+        inflated = png.inflated(bytes(plain.pngsave_buffer(filter=name)))
+        assert inflated is not None
+        assert (png.image(inflated) is not None) == is_plain
+
+
+@pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
+@pytest.mark.parametrize("name", ["none", "paeth"])
+def test_upright_with_its_colours(render: Render, name: str, orientation: int) -> None:
+    scene = pictures.scene(80, 60)
+    data = pictures.oriented(scene, orientation, "png")
+    image = by_libvips(data).copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", pictures.wide_gamut_profile())
+    of_filter = bytes(image.pngsave_buffer(filter=name))
+    expected = pictures.encoded(scene, "png", profile=pictures.wide_gamut_profile())
+    for size in ((80, 60), (40, 30)):
+        result = render(of_filter, Resize(), size)
+        assert pictures.distance(result, render(expected, Resize(), size)) < 1
+        assert pictures.distance(result, scene.resize(size)) > 3, "wide colours are converted"
 
 
 def taller(data: bytes) -> bytes:

@@ -71,6 +71,15 @@ def factor(part: Part, size: Size) -> float:
     return min(part.width / size.width_px, part.height / size.height_px)
 
 
+def upright(image: pyvips.Image, orientation: int) -> pyvips.Image:
+    """Turned and mirrored by EXIF's number."""
+    if orientation == UPRIGHT:
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image.autorot()
+
+
 def covering(image: pyvips.Image, size: Size) -> pyvips.Image:
     """The middle of the picture, exactly ``size``. In and out: RGB or grey; with alpha uint8 or uint16."""
     whole = size_covering(Shape(image.width, image.height), size)

@@ -11,7 +11,7 @@ import pyvips
 
 from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import ending, rare, vips
+from imgserve.imaging.worker import cover, ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
 from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, libwebp, png, tiffcolour, webpheader
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
@@ -77,9 +77,16 @@ class Picture:
         return avifheader.read(self.data) if self.format == "avif" and dav1d.is_there() else None
 
     @cached_property
-    def _inflated_png(self) -> bytes | None:
-        """Kept here while libvips reads it: an image of pyvips does not keep the bytes of its source."""
-        return png.inflated(self.data) if self.format == "png" else None
+    def _inflated_png(self) -> pyvips.Image | bytes | None:
+        """The pixels of a PNG, or the same picture as a file that libvips need not inflate.
+
+        Kept here while libvips reads it: an image of pyvips does not keep the bytes of its source.
+        """
+        inflated = png.inflated(self.data) if self.format == "png" else None
+        if inflated is None:
+            return None
+        image = png.image(inflated)
+        return png.stored(inflated) if image is None else image
 
     @cached_property
     def header(self) -> pyvips.Image:
@@ -112,17 +119,12 @@ class Picture:
 
     def _whole(self) -> pyvips.Image:
         """All pixels, by a faster decoder than libvips' if the picture has one."""
-        if self._inflated_png is not None:
+        if isinstance(self._inflated_png, bytes):
             return _with_numbers_as_profile(self._turned(self._loaded(self._inflated_png)), self)
-        return self._by_dav1d(self.plain_avif) if self.plain_avif is not None else self._by_libwebp(self.header)
-
-    def _by_dav1d(self, plain: avifheader.Header) -> pyvips.Image:
-        image = dav1d.rgb(self.data, plain)
-        if image is None:
-            return self.header
-        image = image.copy()
-        image.set_type(pyvips.GValue.gint_type, "orientation", plain.orientation)
-        return _described(image.autorot().copy(), self.header, "vips-loader", PROFILE)
+        image = self._inflated_png
+        if self.plain_avif is not None and (stored := dav1d.rgb(self.data, self.plain_avif)) is not None:
+            image = cover.upright(stored, self.plain_avif.orientation)
+        return self._by_libwebp(self.header) if image is None else _described(image.copy(), self.header)
 
     def _by_libwebp(self, image: pyvips.Image) -> pyvips.Image:
         """The same image, decoded by the faster libwebp if it is a still WebP."""
@@ -133,9 +135,7 @@ class Picture:
         if pixels is None:
             return image
         decoded = pyvips.Image.new_from_memory(pixels, image.width, image.height, image.bands, "uchar")
-        return _described(
-            decoded.copy(interpretation=image.interpretation), image, "vips-loader", "orientation", PROFILE
-        )
+        return _described(decoded.copy(interpretation=image.interpretation), image)
 
     def opened(self, **options: float) -> pyvips.Image:
         """A lazy image, as stored. Raises SourceUnreadable."""
@@ -182,9 +182,10 @@ class Picture:
             yield from islice(gif.masks(gif.frames(self.data), canvas), self.first_frame, None)
 
 
-def _described(image: pyvips.Image, header: pyvips.Image, *names: str) -> pyvips.Image:
-    """With these fields of the header."""
-    for name in names:
+def _described(image: pyvips.Image, header: pyvips.Image) -> pyvips.Image:
+    """With what ``load`` reads beside the pixels."""
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation(header))
+    for name in ("vips-loader", PROFILE):
         if vips.has(header, name):
             image.set_type(header.get_typeof(name), name, header.get(name))
     return image

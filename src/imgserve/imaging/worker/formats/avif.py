@@ -37,11 +37,7 @@ def scaled(picture: Picture, part: Part, size: Size, *, is_in_light: bool) -> py
     if decoded is None or decoded.matrix not in _SHARES:
         return None
     image = _rgb(planes.smaller(decoded.planes, *place, 1, is_in_light=is_in_light), place[1], decoded.matrix)
-    if header.orientation == cover.UPRIGHT:
-        return image
-    image = image.copy()
-    image.set_type(pyvips.GValue.gint_type, "orientation", header.orientation)
-    return image.autorot()
+    return cover.upright(image, header.orientation)
 
 
 def _is_for_planes(picture: Picture, header: Header) -> bool:

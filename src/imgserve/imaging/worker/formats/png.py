@@ -1,8 +1,8 @@
 """PNG's compression by libdeflate, in half the time of the zlib in libvips. Called by picture and save.
 
-libvips filters and unfilters the rows; between it and libdeflate go files whose pixels are stored as they are. PNG
-third edition, sections 5.3 (chunks), 7.2 (scanlines), 10 (compression) and 11.2.1 (IHDR); stored blocks: RFC 1951,
-section 3.2.4, in the wrapper of RFC 1950.
+libvips filters and unfilters the rows; between it and libdeflate go files whose pixels are stored as they are. Rows
+without filters need neither. PNG third edition, sections 5.3 (chunks), 7.2 (scanlines), 10 (compression) and 11.2.1
+(IHDR); stored blocks: RFC 1951, section 3.2.4, in the wrapper of RFC 1950.
 """
 
 import struct
@@ -11,17 +11,32 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import deflate
+import pyvips
 
 from imgserve.imaging.worker.source import Data
 
-_FIRST_CHUNK_AT, _CHUNK_BYTES, _BODY_AT = 8, 12, 8
-_HEADER, _PIXELS = b"IHDR", b"IDAT"
+_FIRST_CHUNK_AT, _CHUNK_BYTES, _BODY_AT, _HEAD_BYTES = 8, 12, 8, 21
+_HEADER, _PIXELS, _TRANSPARENT = b"IHDR", b"IDAT", b"tRNS"
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _CRC_OF_NAME = deflate.crc32(_PIXELS)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the type of its colours
+_SPACES = {0: "b-w", 2: "srgb", 4: "b-w", 6: "srgb"}
+_BYTE = 8
 _MOST_CHUNKS = 10_000
 _MOST_STORED_BYTES = 32_000_000  # for more, what libvips inflates in strips needs less memory
 _ZLIB_HEADER, _BLOCK_BYTES = b"\x78\x01", 65_535
+
+
+class _Head(NamedTuple):
+    width: int
+    height: int
+    depth: int
+    colours: int
+
+    @property
+    def row_bytes(self) -> int:
+        """With the byte of its filter."""
+        return 1 + (self.width * _SAMPLES[self.colours] * self.depth + 7) // 8
 
 
 class _Pixels(NamedTuple):
@@ -32,26 +47,47 @@ class _Pixels(NamedTuple):
     body: bytes
 
 
-def inflated(data: Data) -> bytes | None:
-    """The same picture with its pixels stored as they are, without the chunks behind them. None for one that is left
-    to libvips: interlaced, large, or damaged.
-    """
-    size = _rows_bytes(data)
-    pixels = _pixels(data) if size else None
-    if pixels is None:
+class Inflated(NamedTuple):
+    """``front``: the file before its pixels; ``rows``: each with its filter."""
+
+    head: _Head
+    front: bytes
+    rows: bytearray
+
+
+def inflated(data: Data) -> Inflated | None:
+    """None for a picture that is left to libvips: interlaced, large, or damaged."""
+    head = _head(data)
+    pixels = _pixels(data) if head is not None else None
+    if head is None or pixels is None:
         return None
+    size = head.height * head.row_bytes
     try:
         rows = deflate.zlib_decompress(pixels.body, size)
     except deflate.DeflateError:
         return None
-    if len(rows) != size:
+    return Inflated(head, bytes(data[: pixels.begin]), rows) if len(rows) == size else None
+
+
+def image(picture: Inflated) -> pyvips.Image | None:
+    """The pixels, if no row has a filter and each sample is a byte of its own; else None."""
+    head, stride = picture.head, picture.head.row_bytes
+    is_plain = head.depth == _BYTE and head.colours in _SPACES and _TRANSPARENT not in picture.front
+    if not is_plain or picture.rows[::stride].count(0) != head.height:
         return None
-    stored = list(_stored(rows))
+    rows = pyvips.Image.new_from_memory(picture.rows, stride, head.height, 1, "uchar")
+    samples = rows.crop(1, 0, stride - 1, head.height).bandfold(factor=_SAMPLES[head.colours])
+    return samples.copy(interpretation=_SPACES[head.colours])
+
+
+def stored(picture: Inflated) -> bytes:
+    """The file with its pixels stored as they are, without the chunks behind them."""
+    blocks = list(_stored(picture.rows))
     crc = _CRC_OF_NAME
-    for part in stored:
-        crc = deflate.crc32(part, crc)
-    length = struct.pack(">I", sum(map(len, stored)))
-    return b"".join([data[: pixels.begin], length, _PIXELS, *stored, struct.pack(">I", crc), _END])
+    for block in blocks:
+        crc = deflate.crc32(block, crc)
+    length = struct.pack(">I", sum(map(len, blocks)))
+    return b"".join([picture.front, length, _PIXELS, *blocks, struct.pack(">I", crc), _END])
 
 
 def compressed(file: bytes, level: int) -> bytes:
@@ -63,14 +99,15 @@ def compressed(file: bytes, level: int) -> bytes:
     return b"".join([file[: pixels.begin], length, _PIXELS, body, crc, file[pixels.end :]])
 
 
-def _rows_bytes(data: Data) -> int:
-    """Of all rows with their filters; 0 for a picture that is not for ``inflated``."""
-    head = bytes(data[_FIRST_CHUNK_AT : _FIRST_CHUNK_AT + 25])
-    if len(head) < 25 or head[4:8] != _HEADER:
-        return 0
-    width, height, depth, colours, _, _, interlace = struct.unpack(">IIBBBBB", head[8:21])
-    size = int(height) * (1 + (int(width) * _SAMPLES.get(colours, 0) * depth + 7) // 8)
-    return size if not interlace and colours in _SAMPLES and size <= _MOST_STORED_BYTES else 0
+def _head(data: Data) -> _Head | None:
+    """None for a picture that is not for ``inflated``."""
+    chunk = bytes(data[_FIRST_CHUNK_AT : _FIRST_CHUNK_AT + _HEAD_BYTES])
+    if len(chunk) < _HEAD_BYTES or chunk[4:8] != _HEADER:
+        return None
+    width, height, depth, colours, _, _, interlace = struct.unpack(">IIBBBBB", chunk[8:])
+    head = _Head(width, height, depth, colours)
+    is_for_us = not interlace and colours in _SAMPLES
+    return head if is_for_us and 0 < height * head.row_bytes <= _MOST_STORED_BYTES else None
 
 
 def _pixels(data: Data) -> _Pixels | None:
