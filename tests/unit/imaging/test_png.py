@@ -60,12 +60,18 @@ def file_of(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(written)
 
 
+def with_one_transparent_colour(data: bytes) -> bytes:
+    head, *others = chunks_of(data)
+    return file_of([head, (b"tRNS", struct.pack(">HHH", 200, 100, 50)), *others])
+
+
 PLAIN: dict[str, Callable[[], bytes]] = {
     **{mode: partial(encoded, mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")},
     **{name: partial(filtered, name) for name in FILTERS},
     "16 bits": lambda: rasters.png(np.arange(WIDTH * HEIGHT * 3, dtype=np.uint16).reshape(HEIGHT, WIDTH, 3)),
     "4 colours": lambda: encoded("P", bits=2),
     "one transparent colour": lambda: encoded("RGB", transparency=(30, 30, 30)),
+    "one transparent colour without filters": lambda: with_one_transparent_colour(filtered("none")),
     "palette with transparency": lambda: encoded("P", transparency=3),
     "small chunks": lambda: in_small_chunks(encoded()),
     "an animation's first picture": lambda: rasters_of_frames(),
