@@ -16,7 +16,7 @@ from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
 from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import LoadOptions
-from tests.support import pictures
+from tests.support import heif, pictures
 from tests.unit.imaging.conftest import Render
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -147,6 +147,16 @@ def exif_with_thumbnail(thumbnail: bytes) -> bytes:
     first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, 1, 26)
     second = struct.pack("<HHHIIHHIII", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(thumbnail), 0)
     return b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + first + second + thumbnail
+
+
+def test_a_message_that_quotes_no_text_is_the_files_own(render: Render) -> None:
+    """libheif names a property that it does not know; the next picture's message is its own."""
+    data = heif.renamed(pictures.oriented(pictures.scene(64, 48), 6, "avif"), b"irot", b"ir\xfbt")
+    with pytest.raises(SourceUnreadable, match=r"item property 'ir.t'"):
+        render(data, Resize(), (32, 24))
+    with pytest.raises(SourceUnreadable) as refusal:
+        render(pictures.encoded(pictures.scene(64, 48), "avif")[:400], Resize(), (32, 24))
+    assert "property" not in refusal.value.sentence()
 
 
 WHOLE_BUT_BROKEN: dict[str, tuple[bytes, int, int]] = {  # where, from a mark on, the bytes are spoilt

@@ -31,6 +31,7 @@ def configure() -> None:
         _mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
         # libvips starts threads for each picture, and each would leave an arena that keeps its peak.
         _mallopt(_M_ARENA_MAX, 1)
+    pyvips.error._to_string = _text
     pyvips.block_untrusted_set(True)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in _LOADERS:
@@ -75,6 +76,13 @@ def give_memory_back() -> None:
     """Return the memory of earlier pictures to the system; takes some milliseconds."""
     if _malloc_trim is not None:
         _malloc_trim(0)
+
+
+def _text(message: pyvips.ffi.CData) -> str:
+    """A message of libvips, which may quote a file's bytes. pyvips would fail on those that are no text, before it
+    clears the message, and on every later message too.
+    """
+    return "" if message == pyvips.ffi.NULL else bytes(pyvips.ffi.string(message)).decode("utf-8", "replace")
 
 
 def has(image: pyvips.Image, field: str) -> bool:
