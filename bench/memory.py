@@ -1,6 +1,6 @@
 """What the server's processes hold together: at rest, during each cell, and a while after the last one.
 
-    python -m bench.memory [--cells NAME ...] [--roads NAME ...] [--seconds S] [--settle S] [--photos DIR]
+    python -m bench.memory [--cells WORD ...] [--roads NAME ...] [--rounds N] [--seconds S] [--settle S] [--photos DIR]
 
 Counted is the proportional set size (PSS) of the tree, in MiB: pages that n processes share count 1/n for each. Each
 road has a server of its own, on its defaults, and takes all cells one after the other, so that a peak which a process
@@ -216,7 +216,7 @@ async def measure(road: str, options: argparse.Namespace, pictures: dict[Cell, b
         rest = read(server.pid)
         print(f"\n{road}, {options.clients} clients, MiB PSS of the tree\n{'at rest':<18} {rest}", flush=True)
         met, way = [rest.tree <= REST_MIB], Road(road, server, peers)
-        for cell, source in pictures.items():
+        for cell, source in [*pictures.items()] * options.rounds:
             most, count = await highest(server.pid, way.load(cell, source, options.clients, options.seconds))
             met.append(most.tree <= DURING_MIB)
             print(f"{cell.name:<18} {most}; {count} pictures", flush=True)
@@ -242,6 +242,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("bench.memory", description="PSS at rest, at work and a while after.")
     parser.add_argument("--cells", nargs="+", metavar="WORD", help="those whose names have one of these words")
     parser.add_argument("--roads", nargs="+", default=["render", "jobs", "imgproxy"])
+    parser.add_argument("--rounds", type=int, default=1, help="all cells so many times (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each cell (default: %(default)s)")
     parser.add_argument("--settle", type=float, default=60.0, help="seconds after the last cell (default: %(default)s)")
