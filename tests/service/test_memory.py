@@ -4,6 +4,7 @@ Counted is the proportional set size of the tree (pages that n processes share c
 """
 
 import io
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from tests.support import pictures
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.sizes import Figures, sized
 
-JOBS = sized(6, 60)
+JOBS, GETS = sized(6, 60), sized(12, 240)
 MOST_AT_WORK_MB, MOST_AT_REST_MB = 300, 160
+# Of it up to 40 are cached pictures and sources.
+MOST_AFTER_GETS_MB = 168
 
 
 def tiled(columns: int, rows: int, kind: str, **options: object) -> bytes:
@@ -62,4 +65,34 @@ def test_memory_at_work_and_at_rest(tmp_path: Path, figures: Figures) -> None:
         wait_until(lambda: tree_pss_mb(server.pid) <= MOST_AT_REST_MB, 20, 0.5)
         rest = tree_pss_mb(server.pid)
         figures("MB fresh, most, at rest", [round(value) for value in (fresh, most, rest)])
+        assert most <= MOST_AT_WORK_MB
+
+
+def test_memory_behind_many_pictures_for_gets(tmp_path: Path, figures: Figures) -> None:
+    """More than the cache may keep in memory, each of some 400 KB."""
+    root = tmp_path / "sources"
+    root.mkdir()
+    (root / "0.jpg").write_bytes(tiled(2, 2, "JPEG", quality=88))
+    for number in range(1, GETS):
+        (root / f"{number}.jpg").hardlink_to(root / "0.jpg")
+    config = tmp_path / "imgserve.toml"
+    config.write_text(
+        f'read_root = ["{root}"]\n[get.imgproxy]\npath = "/"\nallow_unsigned = true\n'
+        f'sources = ["file://{root}/"]\nbase_url = "file://{root}/"\n'
+    )
+    with (
+        Daemon(tmp_path / "data", "--config", str(config), "--workers", "2") as server,
+        Gauge(lambda: tree_pss_mb(server.pid), 0.2) as gauge,
+        ThreadPoolExecutor(4) as threads,
+    ):
+
+        def get(number: int) -> int:
+            with urllib.request.urlopen(f"{server.url}/_/rs:fit:600:600/f:png/plain/{number}.jpg") as answer:
+                return len(answer.read())
+
+        made = sum(threads.map(get, range(GETS)))
+        most = max(reading for _, reading in gauge.readings)
+        wait_until(lambda: tree_pss_mb(server.pid) <= MOST_AFTER_GETS_MB, every_s=0.5)
+        rest = tree_pss_mb(server.pid)
+        figures("MB made, most, at rest", [round(value) for value in (made / 1e6, most, rest)])
         assert most <= MOST_AT_WORK_MB
