@@ -88,10 +88,9 @@ def read(pid: int) -> Reading:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for child in processes.children(pid):
-            yield child
-            yield from descendants(child)
+    for child in processes.children(pid):
+        yield child
+        yield from descendants(child)
 
 
 def memfds_mib(pid: int) -> float:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from bench.processes import Meter, cpu
+from bench.processes import Meter, children, cpu
 
 # A child that nobody waits for uses a tenth of a second, and is killed when a line comes.
 PARENT = """
@@ -40,3 +40,18 @@ def test_a_process_that_has_ended_counts_as_it_was_read_last() -> None:
         parent.stdin.write("\n")
     assert alive.children_s >= 0.09
     assert ended.children_s >= alive.children_s
+
+
+def test_threads_that_end_while_they_are_read_have_no_children() -> None:
+    """Of a process whose threads come and go all the time, and whose child is always found."""
+    threads = "while True:\n    [threading.Thread(target=time.sleep, args=(0.001,)).start() for _ in range(20)]"
+    reader = "[sys.executable, '-c', 'import sys; sys.stdin.read()']"
+    child = f"import subprocess, sys, threading, time\nchild = subprocess.Popen({reader}, stdin=-1)\n"
+    command = [sys.executable, "-c", f"{child}print(child.pid, flush=True)\n{threads}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            assert all(children(parent.pid) == [pid] for _ in range(700))
+        finally:
+            parent.kill()
