@@ -133,20 +133,14 @@ def _spare(picture: Picture, size: Size) -> float:
 
 def has_profile(picture: Picture) -> bool:
     """Whether its colours must be converted: it has a profile, and neither that of sRGB nor that of the result."""
-    if not is_beyond_srgb(picture) or picture.kept_profile:
+    if not picture.is_beyond_srgb or picture.kept_profile:
         return False
     return picture.wanted_profile != "p3" or not profile.is_display_p3(picture.header.get(PROFILE))
 
 
 def is_in_p3(picture: Picture) -> bool:
     """Whether it comes in Display P3. A picture whose colours are those of sRGB is converted when it is finished."""
-    return picture.wanted_profile == "p3" and picture.format != "svg" and is_beyond_srgb(picture)
-
-
-def is_beyond_srgb(picture: Picture) -> bool:
-    """Whether it has a profile, and not that of sRGB."""
-    header = picture.header
-    return vips.has(header, PROFILE) and not profile.is_srgb(header.get(PROFILE))
+    return picture.wanted_profile == "p3" and picture.format != "svg" and picture.is_beyond_srgb
 
 
 def without_profile(picture: Picture, image: pyvips.Image) -> pyvips.Image:

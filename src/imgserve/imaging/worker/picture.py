@@ -73,8 +73,17 @@ class Picture:
 
     @cached_property
     def plain_avif(self) -> avifheader.Header | None:
-        """The header of an AVIF that dav1d may decode; None for all files that need libvips."""
-        return avifheader.read(self.data) if self.format == "avif" and dav1d.is_there() else None
+        """The header of an AVIF that dav1d may decode, to 8 bits; None for all files that need libvips."""
+        plain = avifheader.read(self.data) if self.format == "avif" and dav1d.is_there() else None
+        if plain is None or not plain.is_deep:
+            return plain
+        return None if self.is_deep or self.is_beyond_srgb else plain
+
+    @cached_property
+    def is_beyond_srgb(self) -> bool:
+        """Whether it has a profile, and not that of sRGB."""
+        header = self.header
+        return vips.has(header, PROFILE) and not profile.is_srgb(header.get(PROFILE))
 
     @cached_property
     def _inflated_png(self) -> pyvips.Image | bytes | None:

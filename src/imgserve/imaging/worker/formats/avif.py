@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pyvips
 
-from imgserve.imaging.worker import cover, load
+from imgserve.imaging.worker import cover
 from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import dav1d, planes, resizer, turbojpeg
 from imgserve.imaging.worker.formats.avifheader import Header
@@ -42,8 +42,8 @@ def scaled(picture: Picture, part: Part, size: Size, *, is_in_light: bool) -> py
 
 def _is_for_planes(picture: Picture, header: Header) -> bool:
     pixels = header.size.width_px * header.size.height_px
-    is_srgb = not load.is_beyond_srgb(picture)
-    return resizer.is_there() and pixels <= _MAX_DECODED_PIXELS and is_srgb and not header.has_alpha
+    is_plain = not (header.has_alpha or header.is_deep or picture.is_beyond_srgb)
+    return resizer.is_there() and pixels <= _MAX_DECODED_PIXELS and is_plain
 
 
 def _rgb(samples: list[bytes], size: Size, matrix: int) -> pyvips.Image:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.formats import av1, heif, turns
+from imgserve.imaging.worker.formats.av1 import Sequence
 from imgserve.imaging.worker.formats.heif import File, Item
 from imgserve.imaging.worker.source import Data
 from imgserve.request.imageinfo import Size
@@ -24,11 +25,12 @@ _ISPE_BYTES = 12
 
 
 class Header(NamedTuple):
-    """Of 8 bits. ``size`` as stored; ``orientation`` is EXIF's number."""
+    """``size`` as stored; ``orientation`` is EXIF's number; ``is_deep``: of more than 8 bits."""
 
     size: Size
     orientation: int
     has_alpha: bool
+    is_deep: bool
 
 
 def read(data: Data) -> Header | None:
@@ -39,14 +41,15 @@ def read(data: Data) -> Header | None:
         file = heif.read(data)
         colours = file.item(file.primary)
         alpha = [file.item(number) for number in _alpha(file)]
-        sizes = [_plain_size(data, file, item) for item in (colours, *alpha)]
+        sequences = [_plain(data, file, item) for item in (colours, *alpha)]
     except SourceUnreadable:
         return None
-    size = sizes[0]
-    is_plain = len(alpha) <= 1 and all(one == size for one in sizes) and not file.referred(b"prem", file.primary)
-    if size is None or not is_plain:
+    first = sequences[0]
+    if first is None or len(alpha) > 1 or file.referred(b"prem", file.primary):
         return None
-    return Header(size, turns.orientation(colours.properties), bool(alpha))
+    if any(one is None or (one.size, one.is_deep) != (first.size, first.is_deep) for one in sequences):
+        return None
+    return Header(first.size, turns.orientation(colours.properties), bool(alpha), first.is_deep)
 
 
 def _alpha(file: File) -> list[int]:
@@ -59,7 +62,7 @@ def _alpha(file: File) -> list[int]:
     ]
 
 
-def _plain_size(data: Data, file: File, item: Item) -> Size | None:
+def _plain(data: Data, file: File, item: Item) -> Sequence | None:
     """None for a picture that is not plain. Raises SourceUnreadable."""
     kinds = [kind for kind, _ in item.properties]
     stated = item.one_of(b"ispe")
@@ -68,4 +71,4 @@ def _plain_size(data: Data, file: File, item: Item) -> Size | None:
         return None
     sequence = av1.still(heif.payload(data, file, item))
     size = Size(*struct.unpack(">II", stated[4:]))
-    return size if sequence is not None and not sequence.is_deep and sequence.size == size else None
+    return sequence if sequence is not None and sequence.size == size else None
