@@ -36,24 +36,31 @@ class _Place(NamedTuple):
     size: Size
 
 
+class _Target(NamedTuple):
+    """The planes of a result. ``chroma_side``: how many luma samples across and down there are to one of chroma."""
+
+    chroma_side: int
+    range: planes.Range
+
+
+_RGB = _Target(1, "full")
+
+
 def again(picture: Picture, part: Part, size: Size, settings: Settings, *, is_in_light: bool = True) -> bytes | None:
     """The part as a file of exactly ``size``, upright; None if libvips has to make it. ``is_in_light``: by the light
     of its luma instead of its stored values.
     """
-    chroma_side = _chroma_side(settings)
-    place = _place(picture, part, size)
+    target, place = _target(settings), _place(picture, part, size)
     if place is None:
         return None
-    header = place.header
-    if header.orientation != UPRIGHT and (size.width_px % chroma_side or size.height_px % chroma_side):
+    orientation, side = place.header.orientation, target.chroma_side
+    if orientation != UPRIGHT and (size.width_px % side or size.height_px % side):
         return None  # what the last sample of chroma covers beyond the picture would be turned too
-    smaller = _smaller(
-        picture, place, chroma_side, is_in_light=is_in_light and _shows_light(place, RULES[picture.render_profile])
-    )
+    is_in_light = is_in_light and _shows_light(place, RULES[picture.render_profile])
+    smaller = _smaller(picture, place, target, is_in_light=is_in_light)
     if smaller is None:
         return None
-    upright = planes.upright(smaller, place.size, chroma_side, header.orientation)
-    return _encoded(upright, header, size, settings)
+    return _encoded(planes.upright(smaller, place.size, side, orientation), size, settings)
 
 
 def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
@@ -63,11 +70,10 @@ def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
     place = _place(picture, part, size)
     if place is None or not _shows_light(place, RULES[picture.render_profile]):
         return None
-    smaller = _smaller(picture, place, 1, is_in_light=True)
+    smaller = _smaller(picture, place, _RGB, is_in_light=True)
     if smaller is None:
         return None
-    in_full_range = smaller if _is_jpeg(place.header) else planes.in_full_range(smaller)
-    pixels = turbojpeg.rgb(in_full_range, place.size.width_px, place.size.height_px)
+    pixels = turbojpeg.rgb(smaller, place.size.width_px, place.size.height_px)
     return jpeg.upright(pixels, place.header.orientation) if pixels is not None else None
 
 
@@ -85,7 +91,7 @@ def _shows_light(place: _Place, rule: Rule) -> bool:
     return is_enough and cover.factor(place.part, place.size) >= rule.least_way
 
 
-def _smaller(picture: Picture, place: _Place, chroma_side: int, *, is_in_light: bool) -> list[bytes] | None:
+def _smaller(picture: Picture, place: _Place, target: _Target, *, is_in_light: bool) -> list[bytes] | None:
     """As stored. None for a picture that would take much memory, or is invalid."""
     shrink = _shrink(picture, place, is_in_light=is_in_light)
     if shrink is None:
@@ -95,7 +101,10 @@ def _smaller(picture: Picture, place: _Place, chroma_side: int, *, is_in_light: 
     if decoded is None:
         return None
     part = Part(*(side / shrink for side in place.part))
-    return planes.smaller(decoded, part, place.size, chroma_side, is_in_light=is_in_light)
+    ranges = planes.Ranges("full" if _is_jpeg(place.header) else "video", target.range)
+    is_exact = picture.render_profile == "quality"
+    chroma_side = target.chroma_side
+    return planes.smaller(decoded, part, place.size, chroma_side, ranges, is_in_light=is_in_light, is_exact=is_exact)
 
 
 def _shrink(picture: Picture, place: _Place, *, is_in_light: bool) -> int | None:
@@ -118,13 +127,13 @@ def _is_jpeg(header: Header) -> bool:
     return isinstance(header, jpegheader.Header)
 
 
-def _chroma_side(settings: Settings) -> int:
-    return turbojpeg.chroma_side(settings) if isinstance(settings, turbojpeg.Settings) else libwebp.CHROMA_SIDE
-
-
-def _encoded(upright: list[bytes], header: Header, size: Size, settings: Settings) -> bytes | None:
+def _target(settings: Settings) -> _Target:
     if isinstance(settings, turbojpeg.Settings):
-        upright = upright if _is_jpeg(header) else planes.in_full_range(upright)
-        return turbojpeg.encode_planes(upright, size.width_px, size.height_px, settings)
-    upright = planes.in_video_range(upright) if _is_jpeg(header) else upright
-    return libwebp.encode_planes(upright, size.width_px, size.height_px, settings)
+        return _Target(turbojpeg.chroma_side(settings), "full")
+    return _Target(libwebp.CHROMA_SIDE, "video")
+
+
+def _encoded(samples: list[bytes], size: Size, settings: Settings) -> bytes | None:
+    if isinstance(settings, turbojpeg.Settings):
+        return turbojpeg.encode_planes(samples, size.width_px, size.height_px, settings)
+    return libwebp.encode_planes(samples, size.width_px, size.height_px, settings)

@@ -6,7 +6,9 @@ values, is too dark. A value's square stands for its light here, in a WebP too, 
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import pyvips
 
@@ -17,30 +19,69 @@ from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
 from imgserve.request.imageinfo import Size
 
 _MOST = 255
-# The same colours: JPEG's in the full range (JFIF 1.02), WebP's in that of video (RFC 6386, section 9.2, and ITU-R
-# BT.601), where black is 16, white 235, and chroma has 224 steps around its middle.
+# JPEG's luma is in the full range (JFIF 1.02), WebP's in that of video (RFC 6386, section 9.2, and ITU-R BT.601), where
+# black is 16, white 235, and chroma has 224 steps around its middle.
 _BLACK, _STEPS, _CHROMA_STEPS, _MIDDLE = 16, 219, 224, 128
-_VALUES = range(_MOST + 1)
-_LUMA_IN_VIDEO = bytes(round(_BLACK + value * _STEPS / _MOST) for value in _VALUES)
-_CHROMA_IN_VIDEO = bytes(round(_MIDDLE + (value - _MIDDLE) * _CHROMA_STEPS / _MOST) for value in _VALUES)
-_LUMA_IN_FULL = bytes(min(max(round((value - _BLACK) * _MOST / _STEPS), 0), _MOST) for value in _VALUES)
-_CHROMA_IN_FULL = bytes(
-    min(max(round(_MIDDLE + (value - _MIDDLE) * _MOST / _CHROMA_STEPS), 0), _MOST) for value in _VALUES
-)
 BAND_SAMPLES = 1 << 21  # fewer cost time, since bands overlap
 _LANCZOS_REACH = 3  # samples of the result
 
+Range = Literal["full", "video"]
 
-def smaller(planes: Planes, part: Part, size: Size, chroma_side: int, *, is_in_light: bool) -> list[bytes]:
+
+class Ranges(NamedTuple):
+    """Of the planes before and behind."""
+
+    source: Range = "full"
+    target: Range = "full"
+
+
+_SAME = Ranges()
+
+
+def smaller(
+    planes: Planes,
+    part: Part,
+    size: Size,
+    chroma_side: int,
+    ranges: Ranges = _SAME,
+    *,
+    is_in_light: bool,
+    is_exact: bool = False,
+) -> list[bytes]:
     """Each plane of a picture of ``size``, whose chroma has a sample for ``chroma_side`` luma samples across and down.
 
-    ``part``: of the luma. Its sides are those of ``size`` or longer, and not longer than the planes are.
+    ``part``: of the luma. Its sides are those of ``size`` or longer, and not longer than the planes are. ``is_exact``:
+    the black of video has no light, which gives 0.25 points of SSIMULACRA2 more and takes 1.4 ms in 20.
     """
     luma, *chroma = planes.planes
-    resized = (_resized_by_light if is_in_light else _resized)(luma, part, size)
+    if is_in_light:
+        resized = _resized_by_light(luma, part, size, ranges, _BLACK if is_exact and ranges.source == "video" else 0)
+    else:
+        resized = _in_range(_resized(luma, part, size), ranges, _luma_in)
     if chroma and chroma_side > 1:
         resized = _to_even(resized, size)
-    return [resized, *(_chroma(plane, part, size, chroma_side) for plane in chroma)]
+    of_chroma = (_in_range(_chroma(plane, part, size, chroma_side), ranges, _chroma_in) for plane in chroma)
+    return [resized, *of_chroma]
+
+
+def _in_range(samples: bytes, ranges: Ranges, value_in: Callable[[float, Range], float]) -> bytes:
+    return samples if ranges.source == ranges.target else samples.translate(_table(ranges, value_in))
+
+
+@lru_cache(maxsize=4)
+def _table(ranges: Ranges, value_in: Callable[[float, Range], float]) -> bytes:
+    values = (round(value_in(value, ranges.target)) for value in range(_MOST + 1))
+    return bytes(min(max(value, 0), _MOST) for value in values)
+
+
+def _luma_in(value: float, target: Range) -> float:
+    """Of the other range."""
+    return _BLACK + value * _STEPS / _MOST if target == "video" else (value - _BLACK) * _MOST / _STEPS
+
+
+def _chroma_in(value: float, target: Range) -> float:
+    factor = _CHROMA_STEPS / _MOST if target == "video" else _MOST / _CHROMA_STEPS
+    return _MIDDLE + (value - _MIDDLE) * factor
 
 
 def _to_even(luma: bytes, size: Size) -> bytes:
@@ -85,18 +126,6 @@ def upright(planes: list[bytes], size: Size, chroma_side: int, orientation: int)
     ]
 
 
-def in_video_range(planes: list[bytes]) -> list[bytes]:
-    """Luma, or luma and chroma, of JPEG's range in WebP's."""
-    luma, *chroma = planes
-    return [luma.translate(_LUMA_IN_VIDEO), *(plane.translate(_CHROMA_IN_VIDEO) for plane in chroma)]
-
-
-def in_full_range(planes: list[bytes]) -> list[bytes]:
-    """Luma, or luma and chroma, of WebP's range in JPEG's."""
-    luma, *chroma = planes
-    return [luma.translate(_LUMA_IN_FULL), *(plane.translate(_CHROMA_IN_FULL) for plane in chroma)]
-
-
 def _turned(plane: bytes, width: int, orientation: int) -> bytes:
     """Exif 2.3, section 4.6.4: the side of the picture where row 0 is, and the one where column 0 is."""
     if orientation >= FIRST_TURNED:
@@ -113,10 +142,11 @@ def _resized(plane: Plane, part: Part, size: Size) -> bytes:
     return resizer.resized(plane.samples, plane.width, plane.height, _of_plane(part, plane), size, "U8")
 
 
-def _resized_by_light(plane: Plane, part: Part, size: Size) -> bytes:
+def _resized_by_light(plane: Plane, part: Part, size: Size, ranges: Ranges, black: int) -> bytes:
     """In bands of rows: light is twice as large as the plane, and is held several times while it is handed on."""
     stored = pyvips.Image.new_from_memory(plane.samples, plane.width, plane.height, 1, "uchar")
-    light, box, bands = pyvips.Region.new(stored * stored), _of_plane(part, plane), []
+    light = pyvips.Region.new(stored.maplut(_squares(black)) if black else stored * stored)
+    box, bands = _of_plane(part, plane), []
     step = box.height / size.height_px
     margin = math.ceil(_LANCZOS_REACH * max(step, 1)) + 1
     rows = max(round(BAND_SAMPLES / plane.width / step), 1)
@@ -128,7 +158,7 @@ def _resized_by_light(plane: Plane, part: Part, size: Size) -> bytes:
         band = Part(box.left, top - first, box.width, bottom - top)
         bands.append(resizer.resized(samples, plane.width, last - first, band, Size(size.width_px, end - begin), "U16"))
     image = pyvips.Image.new_from_memory(b"".join(bands), size.width_px, size.height_px, 1, "ushort")
-    return _computed(image.maplut(_roots()))
+    return _computed(image.maplut(_roots(ranges, black)))
 
 
 def _computed(image: pyvips.Image) -> bytes:
@@ -142,6 +172,17 @@ def _of_plane(part: Part, plane: Plane) -> Part:
 
 
 @lru_cache(maxsize=1)
-def _roots() -> pyvips.Image:
-    roots = pyvips.Image.identity(ushort=True) ** 0.5
+def _squares(black: int) -> pyvips.Image:
+    """By a table, which takes twice as long as a product."""
+    above = pyvips.Image.identity() - black
+    return ((above > 0).ifthenelse(above, 0) ** 2).cast("ushort").copy_memory()
+
+
+@lru_cache(maxsize=4)
+def _roots(ranges: Ranges, black: int) -> pyvips.Image:
+    """In the target's range, so that each value is rounded once."""
+    roots = pyvips.Image.identity(ushort=True) ** 0.5 + black
+    if ranges.source != ranges.target:
+        roots = roots * (_luma_in(1, ranges.target) - _luma_in(0, ranges.target)) + _luma_in(0, ranges.target)
+    roots = (roots > 0).ifthenelse(roots, 0)
     return (roots > _MOST).ifthenelse(_MOST, roots).rint().cast("uchar").copy_memory()
