@@ -38,7 +38,8 @@ def test_the_pixels_are_those_of_libvips(mode: str, options: dict[str, Any], siz
     assert decoded is not None
     assert bytes(decoded) == bytes(theirs.write_to_memory())
     image = Picture(data, "webp").pixels()
-    assert (image.interpretation, image.get("vips-loader")) == (theirs.interpretation, "webpload_source")
+    assert image.interpretation == theirs.interpretation
+    assert image.get("vips-loader").startswith("webpload")
     assert np.array_equal(image.numpy(), theirs.numpy())
 
 
