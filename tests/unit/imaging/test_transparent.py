@@ -63,12 +63,12 @@ def test_resampled_as_libvips_would(render: Render, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("size", [(130, 90), (1, 1), (300, 150), (7, 199)])
-def test_strips_leave_no_seam(monkeypatch: pytest.MonkeyPatch, render: Render, size: tuple[int, int]) -> None:
+def test_bands_leave_no_seam(monkeypatch: pytest.MonkeyPatch, render: Render, size: tuple[int, int]) -> None:
     scene = pictures.detailed(300, 200)
     scene.putalpha(pictures.scene(300, 200).convert("L"))
     data = pictures.encoded(scene, "png")
     whole = render(data, Resize(), size)
-    monkeypatch.setattr(scale, "_STRIP_PIXELS", 2000)
+    monkeypatch.setattr(scale, "_BAND_PIXELS", 2000)
     assert render(data, Resize(), size).tobytes() == whole.tobytes()
 
 

@@ -4,7 +4,6 @@ Of a picture with transparency each pixel's colour counts by its alpha, and the 
 thumbnail multiplies in 8 bits and rounds down, which darkens nearly transparent pixels by a dozen levels.
 """
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -19,9 +18,8 @@ from imgserve.request.operations.resize import Kernel
 _LEFT_TO_KERNEL = 2
 _OPAQUE = {"uchar": 255, "ushort": 65_535}
 _TO_16_BITS = 257
-_STRIP_PIXELS = 500_000
+_BAND_PIXELS = 500_000
 _BLACK, _WHITE = 8192, 49_151  # of light in 16 bits: beyond both there is room for what the kernel overshoots
-_LANCZOS_REACH = 3  # pixels of the result, to each side
 _BY_ALPHA: dict[int, resizer.Samples] = {2: "U16x2", 4: "U16x4"}
 _OF_LIGHT: dict[int, resizer.Samples] = {1: "U16", 3: "U16x3", **_BY_ALPHA}
 _OF_STORED: dict[int, resizer.Samples] = {2: "U8x2", 4: "U8x4"}
@@ -87,22 +85,17 @@ def _by_alpha(image: pyvips.Image, whole: Size) -> pyvips.Image:
 
 
 def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvips.Image:
-    """In strips, which bound the memory."""
-    down = image.height / whole.height_px
-    margin = math.ceil(_LANCZOS_REACH * down) + 1
-    rows = max(1, int(_STRIP_PIXELS / (image.width * down)))
-    strips = []
-    for first in range(0, whole.height_px, rows):
-        count = min(rows, whole.height_px - first)
-        top, bottom = math.floor(first * down) - margin, math.ceil((first + count) * down) + margin
-        top, bottom = max(0, top), min(bottom, image.height)
-        pixels = bytes(image.crop(0, top, image.width, bottom - top).write_to_memory())
-        box = (0.0, first * down - top, float(image.width), count * down)
-        size = Size(whole.width_px, count)
-        strips.append(resizer.resized(pixels, image.width, bottom - top, box, size, samples))
-    result = pyvips.Image.new_from_memory(
-        b"".join(strips), whole.width_px, whole.height_px, image.bands, image.format
-    ).copy(interpretation=image.interpretation)
+    pixels = resizer.in_bands(
+        lambda first, count: bytes(image.crop(0, first, image.width, count).write_to_memory()),
+        image.width,
+        image.height,
+        (0, 0, image.width, image.height),
+        whole,
+        samples,
+        most_pixels=_BAND_PIXELS,
+    )
+    result = pyvips.Image.new_from_memory(pixels, whole.width_px, whole.height_px, image.bands, image.format)
+    result = result.copy(interpretation=image.interpretation)
     described = image.crop(0, 0, 1, 1)  # with the metadata, which only an operation of libvips passes on
     return described.insert(result, 0, 0, expand=True)
 

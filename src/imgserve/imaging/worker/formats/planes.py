@@ -5,7 +5,6 @@ values, is too dark. A value's square stands for its light here, in a WebP too, 
 (IEC 61966-2-1) gives the same quality by SSIMULACRA2, and the same bytes.
 """
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -23,7 +22,6 @@ _MOST = 255
 # black is 16, white 235, and chroma has 224 steps around its middle.
 _BLACK, _STEPS, _CHROMA_STEPS, _MIDDLE = 16, 219, 224, 128
 BAND_SAMPLES = 1 << 21  # fewer cost time, since bands overlap
-_LANCZOS_REACH = 3  # samples of the result
 
 Range = Literal["full", "video"]
 
@@ -146,18 +144,16 @@ def _resized_by_light(plane: Plane, part: Part, size: Size, ranges: Ranges, blac
     """In bands of rows: light is twice as large as the plane, and is held several times while it is handed on."""
     stored = pyvips.Image.new_from_memory(plane.samples, plane.width, plane.height, 1, "uchar")
     light = pyvips.Region.new(stored.maplut(_squares(black)) if black else stored * stored)
-    box, bands = _of_plane(part, plane), []
-    step = box.height / size.height_px
-    margin = math.ceil(_LANCZOS_REACH * max(step, 1)) + 1
-    rows = max(round(BAND_SAMPLES / plane.width / step), 1)
-    for begin in range(0, size.height_px, rows):
-        end = min(begin + rows, size.height_px)
-        top, bottom = box.top + begin * step, box.top + end * step
-        first, last = max(math.floor(top) - margin, 0), min(math.ceil(bottom) + margin, plane.height)
-        samples = bytes(light.fetch(0, first, plane.width, last - first))
-        band = Part(box.left, top - first, box.width, bottom - top)
-        bands.append(resizer.resized(samples, plane.width, last - first, band, Size(size.width_px, end - begin), "U16"))
-    image = pyvips.Image.new_from_memory(b"".join(bands), size.width_px, size.height_px, 1, "ushort")
+    smaller = resizer.in_bands(
+        lambda first, count: bytes(light.fetch(0, first, plane.width, count)),
+        plane.width,
+        plane.height,
+        _of_plane(part, plane),
+        size,
+        "U16",
+        most_pixels=BAND_SAMPLES,
+    )
+    image = pyvips.Image.new_from_memory(smaller, size.width_px, size.height_px, 1, "ushort")
     return _computed(image.maplut(_roots(ranges, black)))
 
 

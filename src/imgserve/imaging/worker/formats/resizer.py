@@ -2,7 +2,9 @@
 and scale.
 """
 
+import math
 import sys
+from collections.abc import Callable
 from typing import Literal
 
 from imgserve.request.imageinfo import Size
@@ -21,7 +23,9 @@ finally:
 
 Samples = Literal["U8", "U8x2", "U8x3", "U8x4", "U16", "U16x2", "U16x3", "U16x4"]
 Box = tuple[float, float, float, float]  # left, top, width and height
+Rows = Callable[[int, int], bytes]  # the pixels of so many rows from this one on
 _BY_ALPHA = ("U16x2", "U16x4")
+_LANCZOS_REACH = 3  # pixels of the result, to each side
 
 
 def is_there() -> bool:
@@ -39,3 +43,22 @@ def resized(pixels: bytes, width: int, height: int, part: Box, size: Size, sampl
     options = library.ResizeOptions(kernel, use_alpha=samples in _BY_ALPHA, crop_box=box)
     library.Resizer().resize(source, result, options)
     return bytes(result.get_buffer())
+
+
+def in_bands(
+    rows: Rows, width: int, height: int, part: Box, size: Size, samples: Samples, *, most_pixels: int
+) -> bytes:
+    """As ``resized``, of about so many pixels at a time, which bounds the memory. No seam is seen between the bands,
+    since each is made of the rows above and below it too.
+    """
+    left, top, across, down = part
+    step, bands = down / size.height_px, []
+    margin = math.ceil(_LANCZOS_REACH * max(step, 1)) + 1
+    count = max(round(most_pixels / width / step), 1)
+    for begin in range(0, size.height_px, count):
+        end = min(begin + count, size.height_px)
+        upper, lower = top + begin * step, top + end * step
+        first, last = max(math.floor(upper) - margin, 0), min(math.ceil(lower) + margin, height)
+        box, of_band = (left, upper - first, across, lower - upper), Size(size.width_px, end - begin)
+        bands.append(resized(rows(first, last - first), width, last - first, box, of_band, samples))
+    return b"".join(bands)
