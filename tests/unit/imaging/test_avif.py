@@ -48,7 +48,7 @@ def shown(image: pyvips.Image) -> Image.Image:
 
 
 def decoded_by_libvips(data: bytes) -> Image.Image:
-    return shown(pyvips.Image.heifload_buffer(data))
+    return shown(pyvips.Image.heifload_buffer(data).colourspace("srgb").cast("uchar"))
 
 
 def smaller(data: bytes, size: tuple[int, int], part: Part | None = None, *, in_light: bool = False) -> Image.Image:
@@ -65,6 +65,9 @@ PLAIN: dict[str, Callable[[], bytes]] = {
     "narrow range": lambda: source(range="limited"),
     "of libvips": by_libvips,
     "of libvips, 4:4:4": lambda: by_libvips(subsample_mode="off"),
+    "10 bits": lambda: by_libvips(bitdepth=10),
+    "10 bits, 4:4:4": lambda: by_libvips(bitdepth=10, subsample_mode="off"),
+    "12 bits": lambda: by_libvips(bitdepth=12),
     "of BT.709": lambda: with_numbers(1, 13, 1),
 }  # fmt: skip
 
@@ -78,7 +81,8 @@ def with_numbers(primaries: int, transfer: int, matrix: int) -> bytes:
 def test_decoded_as_libvips_would(make: Callable[[], bytes]) -> None:
     data = make()
     header = avifheader.read(data)
-    assert header == (Size(WIDTH, HEIGHT), 1, False, False)
+    assert header is not None
+    assert header[:3] == (Size(WIDTH, HEIGHT), 1, False)
     image = dav1d.rgb(data, header)
     assert image is not None
     assert pictures.distance(shown(image), decoded_by_libvips(data)) < NEAR
@@ -262,6 +266,16 @@ def test_what_dav1d_refuses_is_left_to_libvips() -> None:
     data[begin + 20 : begin + 400] = b"\xff" * 380
     assert dav1d.rgb(bytes(data), header) is None
     assert dav1d.planes(bytes(data), header) is None
+
+
+@pytest.mark.parametrize("depth", [8, 10, 12])
+def test_the_ends_of_each_range(depth: int) -> None:
+    step = 1 << (depth - 8)
+    full = dav1d._table(depth, True, 235)
+    assert (len(full), full[0], full[-1], full[128 * step]) == (1 << depth, 0, 255, 128)
+    luma, chroma = dav1d._table(depth, False, 235), dav1d._table(depth, False, 240)
+    assert [luma[value * step] for value in (0, 16, 126, 235, 255)] == [0, 0, 128, 255, 255]
+    assert [chroma[value * step] for value in (0, 16, 128, 240, 255)] == [0, 0, 128, 255, 255]
 
 
 def test_another_size_than_the_header_says_is_refused() -> None:

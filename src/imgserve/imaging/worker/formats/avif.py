@@ -42,7 +42,7 @@ def scaled(picture: Picture, part: Part, size: Size, *, is_in_light: bool) -> py
 
 def _is_for_planes(picture: Picture, header: Header) -> bool:
     pixels = header.size.width_px * header.size.height_px
-    is_plain = not (header.has_alpha or header.is_deep or picture.is_beyond_srgb)
+    is_plain = not (header.has_alpha or picture.is_beyond_srgb)
     return resizer.is_there() and pixels <= _MAX_DECODED_PIXELS and is_plain
 
 

@@ -11,6 +11,7 @@ import ctypes
 import importlib
 from collections.abc import Iterator
 from ctypes import POINTER, c_int, c_size_t, c_uint16, c_uint32, c_void_p
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import pyvips
 from imgserve.imaging.worker.formats.avifheader import Header
 from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
 from imgserve.imaging.worker.source import Data, address
+from imgserve.request.imageinfo import Size
 
 _DECODER, _ONE_THREAD = "dav1d", 1
 _BANDS = {"L": 1, "RGB": 3, "RGBA": 4}
@@ -26,6 +28,8 @@ _OK, _FULL_RANGE, _UNSPECIFIED, _BITS = 0, 1, 2, 8
 # By libavif's number for the sampling: the luma samples, across and down, to one of chroma.
 _TO_ONE_OF_CHROMA = {1: (1, 1), 2: (2, 1), 3: (2, 2)}
 _GREY, _HALF_COLOUR = 4, 3
+_BLACK, _WHITE, _MOST_CHROMA = 16, 235, 240  # of the narrow range, in 8 bits
+_UNCHANGED = bytes(range(256))
 
 
 class _Image(ctypes.Structure):
@@ -48,7 +52,7 @@ _ARGUMENTS = {
 
 
 class YuvPlanes(NamedTuple):
-    """Planes in full range. ``matrix``: the number that tells their colours, of ITU-T H.273, table 4."""
+    """Planes of 8 bits in full range. ``matrix``: the number that tells their colours, of ITU-T H.273, table 4."""
 
     planes: Planes
     matrix: int
@@ -141,25 +145,31 @@ def planes(data: Data, header: Header) -> YuvPlanes | None:
 def _stored(image: _Image, header: Header) -> YuvPlanes | None:
     known = {_GREY: (), **{number: (side, side) for number, side in _TO_ONE_OF_CHROMA.items()}}
     chroma = known.get(image.sampling)
-    stored = header.size.width_px, header.size.height_px, _BITS
-    if (image.width, image.height, image.depth) != stored or chroma is None:
+    size, sample_bytes = Size(image.width, image.height), 1 if image.depth == _BITS else 2
+    if size != header.size or (image.depth != _BITS) != header.is_deep or chroma is None:
         return None
-    result, is_full_range = [], image.range == _FULL_RANGE
+    result = []
     for at, (across, down) in enumerate(((1, 1), *chroma)):
         width, height = -(-image.width // across), -(-image.height // down)
-        if image.row_bytes[at] != width or not image.planes[at]:
+        if image.row_bytes[at] != width * sample_bytes or not image.planes[at]:
             return None
-        samples = ctypes.string_at(image.planes[at], width * height)
-        if not is_full_range:
-            samples = samples.translate(_WIDENED_CHROMA if at else _WIDENED_LUMA)
-        result.append(Plane(width, height, across, down, samples))
+        samples = ctypes.string_at(image.planes[at], width * height * sample_bytes)
+        table = _table(image.depth, image.range == _FULL_RANGE, _MOST_CHROMA if at else _WHITE)
+        result.append(Plane(width, height, across, down, _by_table(samples, width, height, table)))
     return YuvPlanes(Planes(tuple(result)), image.matrix)
 
 
-def _widened(least: int, most: int) -> bytes:
-    """Full range for each value of a narrow one."""
-    return bytes(min(max(round((value - least) * 255 / (most - least)), 0), 255) for value in range(256))
+@lru_cache(maxsize=8)
+def _table(depth: int, is_full_range: bool, most: int) -> bytes:
+    """8 bits of full range for each value; ``most`` is that of the narrow range. ITU-T H.273, section 8.3."""
+    step = 1 << (depth - _BITS)
+    low, high = (0, (1 << depth) - 1) if is_full_range else (_BLACK * step, most * step)
+    return bytes(min(max(round((value - low) * 255 / (high - low)), 0), 255) for value in range(1 << depth))
 
 
-# ITU-T H.273, section 8.3.
-_WIDENED_LUMA, _WIDENED_CHROMA = _widened(16, 235), _widened(16, 240)
+def _by_table(samples: bytes, width: int, height: int, table: bytes) -> bytes:
+    if len(table) == 1 << _BITS:
+        return samples if table == _UNCHANGED else samples.translate(table)
+    image = pyvips.Image.new_from_memory(samples, width, height, 1, "ushort")
+    narrow = image.maplut(pyvips.Image.new_from_memory(table, len(table), 1, 1, "uchar"))
+    return bytes(pyvips.Region.new(narrow).fetch(0, 0, width, height))
