@@ -24,7 +24,7 @@ _LENGTH = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 # Since Linux 5.1, and not known to Python 3.11. Unlike F_SEAL_WRITE it never waits for pages that another processor
 # still uses (tens of milliseconds). Existing mappings may go on writing: only this process has any yet.
 _FUTURE_WRITE = 0x10
-WINDOW_BYTES = 1 << 20  # whole pages on every machine
+PIECE_BYTES = 1 << 18
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -156,19 +156,14 @@ class Blob:
         """Complete bytes for reading, without a copy. The mapping outlives this handle. Raises OSError."""
         return mmap.mmap(self.fd, self.size, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
 
-    def windows(self, begin: int = 0, end: int | None = None) -> Iterator[memoryview]:
-        """As ``mapped``, in pieces that are valid one at a time, so that few pages are mapped at once.
+    def pieces(self, begin: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from ``begin`` to ``end`` or the last one, for a reader that needs them once and in order.
 
-        ``begin`` is a multiple of ``WINDOW_BYTES``. Raises OSError.
+        A mapping costs as much CPU, and all of its pages count as this process's meanwhile.
         """
         end = self.size if end is None else end
-        for offset in range(begin, end, WINDOW_BYTES):
-            length = min(WINDOW_BYTES, end - offset)
-            with (
-                mmap.mmap(self.fd, length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, offset=offset) as window,
-                memoryview(window) as view,
-            ):
-                yield view
+        for offset in range(begin, end, PIECE_BYTES):
+            yield self.read(min(PIECE_BYTES, end - offset), offset)
 
     def copy(self, length: int) -> "Blob":
         """A blob of its own with the first ``length`` bytes. Raises OSError."""

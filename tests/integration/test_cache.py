@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.blob import WINDOW_BYTES, Blob
+from imgserve.blob import PIECE_BYTES, Blob
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.cache import Cache
 from imgserve.engine.cache.entry import Key
@@ -52,7 +52,7 @@ async def test_an_answer_is_found_in_memory_and_after_a_restart(tmp_path: Path) 
         assert (stats.memory_hits, stats.disk_hits, stats.misses) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("size", [0, 1, 60_000, 70_000, LARGE, 5 * WINDOW_BYTES + 7])
+@pytest.mark.parametrize("size", [0, 1, 60_000, 70_000, LARGE, 5 * PIECE_BYTES + 7])
 @pytest.mark.parametrize("is_blob", [False, True])
 async def test_all_sizes_come_back(tmp_path: Path, size: int, is_blob: bool) -> None:
     body = os.urandom(size)

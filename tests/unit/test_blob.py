@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.blob import WINDOW_BYTES, Blob, Fingerprint, seal_result
+from imgserve.blob import PIECE_BYTES, Blob, Fingerprint, seal_result
 
 DATA = b"picture" * 4000
 
@@ -102,18 +102,14 @@ def test_who_keeps_a_writable_mapping_cannot_seal() -> None:
         seal_result(blob.fd)
 
 
-@pytest.mark.parametrize("size", [0, 1, WINDOW_BYTES, 2 * WINDOW_BYTES + 5])
-def test_windows_are_all_of_it_and_one_at_a_time(size: int) -> None:
-    data = bytes(range(251)) * (size // 251 + 1)
-    with Blob.of(data[:size]) as blob:
-        windows = [bytes(window) for window in blob.windows()]
-        assert b"".join(windows) == data[:size]
-        assert all(len(window) == WINDOW_BYTES for window in windows[:-1])
-        if size > WINDOW_BYTES:
-            assert b"".join(map(bytes, blob.windows(WINDOW_BYTES, size - 1))) == data[WINDOW_BYTES : size - 1]
-            first, *_ = blob.windows()
-            with pytest.raises(ValueError, match="released"):
-                first.tobytes()
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 5])
+def test_pieces_are_all_of_it_in_order(size: int) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    with Blob.of(data) as blob:
+        pieces = list(blob.pieces())
+        assert b"".join(pieces) == data
+        assert all(len(piece) == PIECE_BYTES for piece in pieces[:-1])
+        assert b"".join(blob.pieces(7, size - 1)) == data[7 : max(size - 1, 0)]
 
 
 def test_a_copy_is_of_the_beginning_and_of_its_own() -> None:

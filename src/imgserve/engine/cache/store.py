@@ -28,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from imgserve import failpoint
-from imgserve.blob import WINDOW_BYTES, Blob
+from imgserve.blob import Blob
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.entry import LEAD_BYTES, MAX_HEADER_BYTES, Buffer, Header, encode
 from imgserve.engine.cache.files import DIRECTORY, header_of, sync, verified, write
@@ -279,7 +279,6 @@ class Store:
         try:
             failpoint.reach("cache_created")
             half = _size(body) // 2
-            half -= half % WINDOW_BYTES if isinstance(body, Blob) else 0
             for piece in _pieces(body, 0, half):
                 write(fd, lead, piece)
                 lead = b""
@@ -305,7 +304,7 @@ def _size(body: bytes | Blob) -> int:
 
 
 def _pieces(body: bytes | Blob, begin: int = 0, end: int | None = None) -> Iterable[Buffer]:
-    return body.windows(begin, end) if isinstance(body, Blob) else (memoryview(body)[begin:end],)
+    return body.pieces(begin, end) if isinstance(body, Blob) else (memoryview(body)[begin:end],)
 
 
 def _locked(directory: Path) -> int:
