@@ -37,6 +37,7 @@ KEPT = ROOT / ".venv/bench"
 PAGE, PLOT = ROOT / "docs/performance.md", ROOT / "docs/images/servers.svg"
 BEGIN, END = "<!-- measured: servers -->\n", "<!-- end -->"
 _REST_S = 10.0
+_ORDER = [cell.name for cell in CELLS]
 
 
 async def bench(options: argparse.Namespace, directory: Path) -> Run:
@@ -68,6 +69,7 @@ async def bench(options: argparse.Namespace, directory: Path) -> Run:
                 files = sorted(directory_of_sources.glob(f"{cell.name}-*"))
                 print(f"\n{cell.title}: {described(pictures)}", flush=True)
                 run.cells.append(await measured(cell, pictures, files, servers, peers, options))
+                run.cells.sort(key=lambda figures: _ORDER.index(figures.cell))
                 written(run, options.out)
         await asyncio.to_thread(daemon.stop)
     peers.close()

@@ -1,5 +1,6 @@
 """The figures of a run as Markdown: an overview, then a table for each cell. Called by ``__main__``; pure."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from statistics import mean, median
 
@@ -9,7 +10,7 @@ from bench.servers.figures import CellFigures, Row, Run, cpu_ratios, ratios
 from bench.servers.measure import ALONE
 
 BASES = ("sharp", *ALONE)
-_NONE = "-"
+_NONE, _LINE = "-", 120
 _TITLES = {cell.name: cell.title for cell in CELLS}
 
 
@@ -18,8 +19,11 @@ def markdown(run: Run) -> str:
     rounds = f"{run.rounds} round{'s' * (run.rounds > 1)}"
     clients = run.usual_clients
     lines = [
-        f"Measured on {run.date}: {run.machine}. {run.photographs}. {rounds} of {run.seconds:g} s for each server and"
-        f" number of clients. Versions: {_versions(run)}.",
+        textwrap.fill(
+            f"Measured on {run.date}: {run.machine}. {run.photographs}. {rounds} of {run.seconds:g} s for each server"
+            f" and number of clients. Versions: {_versions(run)}.",
+            _LINE,
+        ),
         "",
         f"Pictures for a second of CPU with {clients} clients, as a ratio to {base}, median of the rounds:",
         "",
@@ -86,7 +90,7 @@ def _cell(run: Run, cell: CellFigures, base: str) -> Iterator[str]:
     ]
     if refused or failed:
         yield ""
-        yield "Without figures or with failures: " + "; ".join(refused + failed) + "."
+        yield textwrap.fill("Without figures or with failures: " + "; ".join(refused + failed) + ".", _LINE)
 
 
 def _cells(run: Run, cell: CellFigures, row: Row, base: str) -> Iterator[str]:
