@@ -16,7 +16,7 @@ MODULES = {
     "pycurl": "pycurl", "shtab": "shtab", "uvicorn": "uvicorn", "uvloop": "uvloop",
 }  # fmt: skip
 # Of workers, a progress bar, the client, webhooks, object stores, and queues in PostgreSQL.
-NOT_AT_ONCE = {"httpx", "obstore", "pillow", "psycopg", "py-svg-hush", "pyvips", "rich", "standardwebhooks"}
+NOT_AT_ONCE = {"deflate", "httpx", "obstore", "pillow", "psycopg", "py-svg-hush", "pyvips", "rich", "standardwebhooks"}
 HEAVY = ("uvicorn", "uvloop", "pyvips", "rich", "shtab", "opentelemetry")
 
 

@@ -95,7 +95,7 @@ def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, qual
 def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
     """Compressed by libdeflate; None if libvips has to do it."""
     levels = settings_of_format.deflate_levels(encode)
-    if levels is None or image.width * image.height > _MAX_QUICK_PIXELS:
+    if levels is None or not png.is_there() or image.width * image.height > _MAX_QUICK_PIXELS:
         return None
     is_drawing = _is_drawing(image)
     settings = {**settings_of_format.of(encode, "png", is_drawing=is_drawing), "compression": 0}

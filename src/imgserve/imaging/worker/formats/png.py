@@ -1,4 +1,5 @@
 """PNG's compression by libdeflate, in half the time of the zlib in libvips. Called by picture and save.
+Without the package libvips does it.
 
 libvips filters and unfilters the rows; between it and libdeflate go files whose pixels are stored as they are. Rows
 without filters need neither. PNG third edition, sections 5.3 (chunks), 7.2 (scanlines), 10 (compression) and 11.2.1
@@ -10,15 +11,19 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import deflate
 import pyvips
 
 from imgserve.imaging.worker.source import Data
 
+try:
+    import deflate
+except ImportError:
+    deflate = None  # type: ignore[assignment]
+
 _FIRST_CHUNK_AT, _CHUNK_BYTES, _BODY_AT, _HEAD_BYTES = 8, 12, 8, 21
 _HEADER, _PIXELS, _TRANSPARENT = b"IHDR", b"IDAT", b"tRNS"
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
-_CRC_OF_NAME = deflate.crc32(_PIXELS)
+_CRC_OF_NAME = zlib.crc32(_PIXELS)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the type of its colours
 _SPACES = {0: "b-w", 2: "srgb", 4: "b-w", 6: "srgb"}
 _BYTE = 8
@@ -55,9 +60,13 @@ class Inflated(NamedTuple):
     rows: bytearray
 
 
+def is_there() -> bool:
+    return deflate is not None
+
+
 def inflated(data: Data) -> Inflated | None:
     """None for a picture that is left to libvips: interlaced, large, or damaged."""
-    head = _head(data)
+    head = _head(data) if is_there() else None
     pixels = _pixels(data) if head is not None else None
     if head is None or pixels is None:
         return None
