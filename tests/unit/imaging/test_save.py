@@ -57,6 +57,19 @@ def test_a_drawing_is_not() -> None:
         assert len(data) < 1.25 * plain(opened(data))
 
 
+def test_what_was_an_svg_is_not() -> None:
+    """Where its colours run into each other too: a filter makes it longer."""
+    svg = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300"><defs><linearGradient id="g" x2="1" y2="1">'
+        b'<stop stop-color="#123"/><stop offset="1" stop-color="#fa5"/></linearGradient></defs>'
+        b'<circle cx="200" cy="150" r="150" fill="url(#g)"/></svg>'
+    )
+    drawn = render_bytes(svg, Resize(), SIZE)
+    again = render_bytes(drawn, Resize(), SIZE)
+    assert np.array_equal(np.asarray(opened(drawn)), np.asarray(opened(again)))
+    assert len(drawn) < 0.95 * len(again)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (2, 2)])
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_pictures_of_hardly_any_pixels(size: tuple[int, int], mode: str) -> None:

@@ -32,6 +32,7 @@ _TRUE = 255  # libvips' value
 _OPAQUE = 255
 _MAX_QUICK_PIXELS = 8_000_000  # libvips encodes a larger result without a copy in memory
 # The ratio of pixels equal to their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
+_LOADER = "vips-loader"
 _DRAWN_FROM = 0.7
 _ROWS_COMPARED = 64
 _NOTHING = Extras()
@@ -237,8 +238,8 @@ def _timed(image: pyvips.Image, encode: Encode, frames: int) -> pyvips.Image:
 
 
 def _is_drawing(image: pyvips.Image) -> bool:
-    """Whether most pixels are equal to their left neighbour, as in flat colours and lines."""
-    if image.width == 1:
+    """Whether it was an SVG, or most pixels are equal to their left neighbour, as in flat colours and lines."""
+    if image.width == 1 or (vips.has(image, _LOADER) and str(image.get(_LOADER)).startswith("svg")):
         return True
     rows = image.subsample(1, max(1, image.height // _ROWS_COMPARED))
     left, right = rows.crop(0, 0, rows.width - 1, rows.height), rows.crop(1, 0, rows.width - 1, rows.height)
