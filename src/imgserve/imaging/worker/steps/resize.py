@@ -82,17 +82,17 @@ def _quickly(picture: Picture, operation: Resize, before: Size, whole: Size, siz
     """
     if not (picture.plain_jpeg or picture.plain_webp or picture.plain_avif) or not _is_plain(operation):
         return None
+    is_by_light = operation.linear_light == "auto"
+    if is_by_light and picture.render_profile == "quality":
+        return None  # the light of all three colours is better than that of luma
     size = whole if _is_within(whole, size) else size
     part = _part(operation, before, whole, size)
     if part is None:
         return None
-    is_by_light = operation.linear_light == "auto"
     if picture.plain_avif is not None:
         return avif.scaled(picture, part, size, is_in_light=is_by_light)
     by_light = inplanes.scaled(picture, part, size) if is_by_light else None
-    if by_light is not None or (is_by_light and picture.render_profile == "quality"):
-        return by_light
-    return jpeg.scaled(picture, part, size)
+    return jpeg.scaled(picture, part, size) if by_light is None else by_light
 
 
 def _of_still(picture: Picture, operation: Resize, before: Size, whole: Size, size: Size) -> pyvips.Image:
