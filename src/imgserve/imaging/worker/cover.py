@@ -6,11 +6,12 @@ from typing import NamedTuple
 import pyvips
 
 from imgserve.imaging.worker import scale
+from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.request.geometry import Focal, Place, Shape
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import covering as size_covering
 
-UPRIGHT, FIRST_TURNED = 1, 5  # EXIF: 5 to 8 swap width and height
+FIRST_TURNED = 5  # EXIF: 5 to 8 swap width and height
 CHOSEN_BY_CONTENT = {"attention", "entropy"}
 
 

@@ -14,6 +14,7 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
 from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, libwebp, png, tiffcolour, webpheader
+from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.taken import missing, taken
@@ -63,13 +64,13 @@ class Picture:
     def plain_jpeg(self) -> jpegheader.Header | None:
         """The header of a plain JPEG; None for all files that need libvips."""
         header = jpegheader.read(self.data) if self.format == "jpeg" else None
-        return header if header is None or self.options.orient else header._replace(orientation=jpegheader.UPRIGHT)
+        return header if header is None or self.options.orient else header._replace(orientation=UPRIGHT)
 
     @cached_property
     def plain_webp(self) -> webpheader.Header | None:
         """The header of a lossy WebP without alpha, as of a plain JPEG."""
         header = webpheader.read(self.data) if self.format == "webp" and not self.first_frame else None
-        return header if header is None or self.options.orient else header._replace(orientation=jpegheader.UPRIGHT)
+        return header if header is None or self.options.orient else header._replace(orientation=UPRIGHT)
 
     @cached_property
     def plain_avif(self) -> avifheader.Header | None:
@@ -163,9 +164,9 @@ class Picture:
 
     def _turned(self, image: pyvips.Image) -> pyvips.Image:
         """Without its orientation, if that is not to count."""
-        if not self.options.orient and orientation(image) != jpegheader.UPRIGHT:
+        if not self.options.orient and orientation(image) != UPRIGHT:
             image = image.copy()
-            image.set("orientation", jpegheader.UPRIGHT)
+            image.set("orientation", UPRIGHT)
         return image
 
     def _loaded(self, data: Data, **options: float) -> pyvips.Image:

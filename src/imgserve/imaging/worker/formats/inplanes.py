@@ -1,7 +1,7 @@
 """The fast path for the commonest job: a JPEG or a lossy WebP, or a part of it, that becomes smaller in its planes.
 
-What is stored is decoded, resampled once, and encoded as a file of either format, without a turn through RGB; or it
-becomes an image of libvips, for all else. Called by ``steps/resize.py``.
+The stored planes are decoded, resampled once, and encoded as a file of either format, without a turn through RGB. For
+all else they become an image of libvips. Called by ``steps/resize.py``.
 
 An unusual picture is left to libvips, and so is one that cannot be decoded here: libvips then raises the fault.
 """
@@ -14,8 +14,8 @@ import pyvips
 from imgserve.imaging.worker import cover
 from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import jpeg, jpegheader, libwebp, planes, resizer, turbojpeg, webpheader
-from imgserve.imaging.worker.formats.jpegheader import UPRIGHT
 from imgserve.imaging.worker.formats.turbojpeg import Planes
+from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.rules import RULES, Rule
 from imgserve.imaging.worker.source import Data

@@ -10,7 +10,7 @@ import pyvips
 from imgserve.imaging.worker import cover, ending
 from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import resizer, turbojpeg
-from imgserve.imaging.worker.formats.jpegheader import UPRIGHT, Header
+from imgserve.imaging.worker.formats.jpegheader import Header
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
 from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.rules import RULES
@@ -63,6 +63,4 @@ def shrink_of(picture: Picture, header: Header, part: Part, size: Size, left: fl
 def upright(stored: Decoded, orientation: int) -> pyvips.Image:
     """An image of libvips, turned by EXIF's orientation."""
     image = pyvips.Image.new_from_memory(stored.pixels, stored.width, stored.height, stored.bands, "uchar")
-    image = image.copy(interpretation=_SPACES[stored.bands])
-    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    return image.autorot() if orientation != UPRIGHT else image
+    return cover.upright(image.copy(interpretation=_SPACES[stored.bands]), orientation)

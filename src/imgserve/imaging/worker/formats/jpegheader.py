@@ -11,6 +11,7 @@ from typing import NamedTuple
 from imgserve.imaging.worker.colour import profile
 from imgserve.imaging.worker.formats import tiff, turbojpeg
 from imgserve.imaging.worker.formats.turbojpeg import Stored
+from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.source import Data
 
 SCAN = 0xDA
@@ -24,7 +25,6 @@ _ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of th
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
-UPRIGHT = 1
 _MOST_SEGMENTS = 2000  # a profile or a depth map of many megabytes has some hundreds
 
 

@@ -13,8 +13,8 @@ import pyvips
 
 from imgserve.imaging.worker.cover import FIRST_TURNED, Part
 from imgserve.imaging.worker.formats import resizer
-from imgserve.imaging.worker.formats.jpegheader import UPRIGHT
 from imgserve.imaging.worker.formats.turbojpeg import Plane, Planes
+from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.request.imageinfo import Size
 
 _MOST = 255

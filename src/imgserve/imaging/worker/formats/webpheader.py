@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from imgserve.imaging.worker.colour import profile
 from imgserve.imaging.worker.formats import jpegheader, libwebp
-from imgserve.imaging.worker.formats.jpegheader import UPRIGHT
 from imgserve.imaging.worker.formats.libwebp import Stored
+from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.source import Data
 
 _RIFF_HEADER_BYTES, _HEADER_BYTES, _CHUNK_HEADER_BYTES, _FLAGS_AT = 8, 12, 8, 20
