@@ -1,5 +1,6 @@
 """More connections than there is room for, and no file descriptor left: both are told, pass, and cost no job a try."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -8,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +19,7 @@ from types import TracebackType
 
 import pytest
 
+from imgserve.api.http.refusals import MOST
 from tests.support.certificates import Authority
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
 from tests.support.operating import ask, submitted
@@ -56,6 +59,11 @@ def connected(server: Daemon) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S)
 
 
+def unsent(client: socket.socket) -> int:
+    """Bytes that the server's kernel has not taken yet (tcp(7), SIOCOUTQ)."""
+    return int.from_bytes(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 def open_descriptors(server: Daemon) -> int:
     return len(os.listdir(f"/proc/{server.pid}/fd"))
 
@@ -92,6 +100,33 @@ def test_half_sent_headers_leave_descriptors_for_the_servers_own_work(tmp_path: 
         assert server.log.count("connections_refused") == 1
         assert "connections_refused reason=all limit=256" in server.log
         assert "fault" not in server.log
+
+
+def test_a_refused_client_that_sends_its_request_in_parts_reads_why(tmp_path: Path) -> None:
+    with daemon(tmp_path, max_connections=1, request_header_timeout_s=60) as server, connected(server) as taken:
+        taken.sendall(HALF)
+        with connected(server) as client:
+            client.recv(1, socket.MSG_PEEK)  # the answer is there, and the server has nothing more to say
+            for part in (b"POST / HTTP/1.1\r\n", b"Host: localhost\r\nContent-Length: 20\r\n\r\n", b"{}" * 10):
+                client.sendall(part)
+                wait_until(lambda: unsent(client) == 0)
+            with client.makefile("rb") as answer:
+                assert answer.read().startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_flood_of_refused_clients_holds_few_descriptors(tmp_path: Path) -> None:
+    with daemon(tmp_path, max_connections=1, request_header_timeout_s=60) as server, connected(server) as taken:
+        taken.sendall(HALF)
+        before = open_descriptors(server)
+        with ExitStack() as stack:
+            for _ in range(3 * MOST):
+                client = stack.enter_context(connected(server))
+                assert client.recv(12) == b"HTTP/1.1 503"
+            assert open_descriptors(server) <= before + MOST + 1
+            one_more = stack.enter_context(connected(server))
+            one_more.recv(4096)
+            assert one_more.recv(4096) == b""
+            wait_until(lambda: open_descriptors(server) <= before)
 
 
 @pytest.mark.parametrize("is_tls", [False, True])

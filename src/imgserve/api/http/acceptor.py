@@ -4,11 +4,11 @@ asyncio's own servers accept all connections, and report one by TLS only after i
 """
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import Callable
 
+from imgserve.api.http.refusals import Refusals
 from imgserve.api.http.slots import Slot, Slots
 from imgserve.descriptors import NONE_LEFT
 from imgserve.telemetry import logs
@@ -33,12 +33,12 @@ class Acceptor:
         self._listener = listener
         self._make_protocol = make_protocol
         self._slots = slots
-        self._refusal = refusal
         self._context = context
         self._timeouts: dict[str, float] = {}
         if context is not None:
             self._timeouts = {"ssl_handshake_timeout": handshake_timeout_s, "ssl_shutdown_timeout": TLS_GOODBYE_S}
         self._loop = asyncio.get_running_loop()
+        self._refusals = Refusals(refusal, self._loop)
         self._connecting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         listener.setblocking(False)
@@ -50,6 +50,7 @@ class Acceptor:
         self._loop.remove_reader(self._listener)
         for task in self._connecting:
             task.cancel()
+        self._refusals.close()
         self._listener.close()
 
     async def wait_closed(self) -> None:
@@ -84,17 +85,14 @@ class Acceptor:
         connection.setblocking(False)
         slot = self._slots.take(address)
         if slot is None:
-            self._refuse(connection)
+            if self._context is None:
+                self._refusals.add(connection)
+            else:
+                connection.close()
             return
         task = self._loop.create_task(self._connect(connection, slot))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
-
-    def _refuse(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            if self._context is None:
-                connection.send(self._refusal)
-                connection.recv(65_536)  # unread bytes would make the kernel reset the connection and drop the answer
 
     async def _connect(self, connection: socket.socket, slot: Slot) -> None:
         try:
