@@ -1,11 +1,12 @@
 """What the server's processes hold together: at rest, during each cell, and a while after the last one.
 
     python -m bench.memory [--cells WORD ...] [--roads NAME ...] [--rounds N] [--seconds S] [--settle S] [--photos DIR]
+    python -m bench.memory --roads mixed --rounds 26 --seconds 20  # an hour
 
 Counted is the proportional set size (PSS) of the tree, in MiB: pages that n processes share count 1/n for each. Each
 road has a server of its own, on its defaults, and takes all cells one after the other, so that a peak which a process
-keeps falls on the next cells too. Pictures in memory (memfds) are in a PSS only while a process maps them; all of them
-are counted beside it.
+keeps falls on the next cells too; ``mixed`` is one server that is asked on all roads in turns. Pictures in memory
+(memfds) are in a PSS only while a process maps them; all of them are counted beside it.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from PIL import Image
 from tests.support.daemon import LOOPBACK, Daemon
 
 REST_MIB, DURING_MIB, AFTER_MIB = 110, 300, 160
+ROADS, MIXED = ("render", "jobs", "imgproxy"), "mixed"
 _MB_A_MIB = (1 << 20) / 1e6
 _SAMPLE_EVERY_S = 0.2
 _PATIENCE_S = 120.0
@@ -118,11 +120,12 @@ def picture(cell: Cell, photos: Path | None) -> bytes:
 
 
 class Road:
-    """One way in. ``ask`` makes a cell's picture once, over a connection of one client."""
+    """One way in, or all three in turns."""
 
     def __init__(self, name: str, server: Daemon, peers: Peers) -> None:
         self._server, self._peers = server, peers
-        self.ask = {"render": self._render, "jobs": self._job, "imgproxy": self._get}[name]
+        asked = dict(zip(ROADS, (self._render, self._job, self._get), strict=True))
+        self._asked = itertools.cycle(asked.values() if name == MIXED else [asked[name]])
         self._numbers = itertools.count()
         self._arrivals: dict[str, asyncio.Future[None]] = {}
         peers.on_final = self._arrived
@@ -140,7 +143,8 @@ class Road:
     async def _keep_asking(self, cell: Cell, source: bytes, connection: client.Connection, ends_at: float) -> int:
         count = 0
         while time.monotonic() < ends_at:
-            reply = await self.ask(cell, source, connection)
+            ask = next(self._asked)
+            reply = await ask(cell, source, connection)
             if reply.status not in (*_GOOD, *_BUSY):
                 raise RuntimeError(f"{cell.name}: {reply.status} {reply.body[:300]!r}")
             count += reply.status in _GOOD
@@ -240,7 +244,9 @@ async def bench(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("bench.memory", description="PSS at rest, at work and a while after.")
     parser.add_argument("--cells", nargs="+", metavar="WORD", help="those whose names have one of these words")
-    parser.add_argument("--roads", nargs="+", default=["render", "jobs", "imgproxy"])
+    parser.add_argument(
+        "--roads", nargs="+", default=[*ROADS], choices=[*ROADS, MIXED], help="one server each (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=1, help="all cells so many times (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each cell (default: %(default)s)")
