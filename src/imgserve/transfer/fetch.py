@@ -123,6 +123,12 @@ class Fetch:
         self._length = length
         return self._reservation.take(self.limit_bytes if length is None else length)
 
+    def reserve_at_once(self, most_bytes: int) -> bool:
+        """Before the length is known: whether a body of so many bytes, or of the limit, needs no wait. If not, or if it
+        is longer, ``reserve`` it.
+        """
+        return self._reservation.take_at_once(min(most_bytes, self.limit_bytes))
+
     def write(self, data: bytes) -> None:
         """Raises SourceTooLarge beyond the limit, SourceUnavailable when the machine has no memory left."""
         self._batch.append(data)

@@ -69,6 +69,16 @@ class Reservation:
         self._grant = self._budget.request(weight=self._granted_bytes)
         return self._grant
 
+    def take_at_once(self, size_bytes: int) -> bool:
+        """Reserve without a wait; False, and nothing is done, where that cannot be. Sources that are needed together
+        ask once each, for what they need.
+        """
+        if isinstance(self._budget, Together) or not self._budget.take(weight=size_bytes):
+            return False
+        self._grant, self._granted_bytes = self._loop.create_future(), size_bytes
+        self._grant.set_result(None)
+        return True
+
     def forgo(self) -> None:
         """A source that failed before it asked needs nothing: the others that are needed with it wait no longer."""
         if self._grant is None and isinstance(self._budget, Together):

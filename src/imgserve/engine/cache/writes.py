@@ -7,8 +7,9 @@ in threads.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 import msgspec
 
@@ -24,6 +25,8 @@ from imgserve.engine.cache.upkeep import Upkeep
 
 # Of answers that wait to be written; a disk that is slower than the renders gets fewer of them.
 _MAX_WAITING_BYTES = 64_000_000
+# Answers that come within this time are written by one call of a thread, after they have been sent.
+_GATHER_S = 0.02
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -53,6 +56,7 @@ class Writes:
         self._waiting: dict[Key, _Waiting] = {}
         self._waiting_bytes = 0
         self._running: set[asyncio.Future[None]] = set()
+        self._gathered: list[tuple[Callable[[], None], asyncio.Future[None]]] = []
         self.skipped = 0
 
     def __contains__(self, key: Key) -> bool:
@@ -85,14 +89,13 @@ class Writes:
         size = charge_of(body.size if isinstance(body, Blob) else len(body)) + charge_of(1)
         if self._has_room(header, size):
             waiting = _Waiting(work, header, body.share() if isinstance(body, Blob) else body)
-            call = self._pool.submit(self._fill, waiting)
+            future = self._soon(partial(self._fill, waiting))
         else:
             waiting, size = _Waiting(work, header, None), 0
-            call = self._pool.submit(self._remove_older, work.key)
+            future = self._soon(partial(self._remove_older, work.key))
             self.skipped += header.meta.status < 400
         self._waiting[work.key] = waiting
         self._waiting_bytes += size
-        future = asyncio.wrap_future(call)
         self._running.add(future)
 
         def done(future: asyncio.Future[None]) -> None:
@@ -105,6 +108,28 @@ class Writes:
 
         future.add_done_callback(done)
         return future
+
+    def _soon(self, call: Callable[[], None]) -> asyncio.Future[None]:
+        """Together with those that come in the next moment."""
+        loop = asyncio.get_running_loop()
+        if not self._gathered:
+            loop.call_later(_GATHER_S, self._start)
+        future = loop.create_future()
+        self._gathered.append((call, future))
+        return future
+
+    def _start(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        calls, futures = zip(*gathered, strict=True)
+
+        def ended(run: asyncio.Future[list[Exception | None]]) -> None:
+            for future, error in zip(futures, run.result(), strict=True):
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+        asyncio.wrap_future(self._pool.submit(_run, calls)).add_done_callback(ended)
 
     def _has_room(self, header: Header, size: int) -> bool:
         return (
@@ -136,3 +161,15 @@ class Writes:
     def _remove(self, key: Key) -> None:
         with self._health.watched():
             self._store.remove(key.name)
+
+
+def _run(calls: Sequence[Callable[[], None]]) -> list[Exception | None]:
+    """The error of each one."""
+    errors: list[Exception | None] = []
+    for call in calls:
+        try:
+            call()
+            errors.append(None)
+        except Exception as error:  # noqa: BLE001 - it is that of one answer, and raised there
+            errors.append(error)
+    return errors

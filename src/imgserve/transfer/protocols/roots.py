@@ -4,8 +4,9 @@ A root is opened anew for each transfer, by its path: an operator renames, repla
 server runs, and an old descriptor would write into the old directory.
 """
 
+import math
 import os
-import re
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -14,10 +15,12 @@ import msgspec
 
 from imgserve import descriptors
 from imgserve.descriptors import OutOfDescriptors
+from imgserve.telemetry.states import LOOK_EVERY_S
 from imgserve.transfer.faults import DestinationRefused, RootUnavailable, SourceRefused
+from imgserve.transfer.protocols.mounts import MOUNTS
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_OCTAL = re.compile(rb"\\([0-7]{3})")
+_MOST_LOOKED = 10_000
 _LOST = "nothing is mounted at {} any more"
 
 
@@ -28,6 +31,7 @@ class Root:
         self.path = path
         self.trouble = ""
         self._mount_points: frozenset[str] = frozenset()  # on the paths that were opened so far
+        self._looked: tuple[frozenset[str], dict[str, float]] = frozenset(), {}
 
     @contextmanager
     def open(self, directory: str = "") -> Iterator[int]:
@@ -49,12 +53,17 @@ class Root:
             os.close(descriptor)
 
     def _check_mounts(self, directory: str) -> None:
+        """A directory is looked at once a second at most, and at once when something was mounted or unmounted."""
         try:
-            with descriptors.needed():
-                mounted = _mount_points()
-                lost = self._mount_points - mounted
-                if lost:
-                    lost -= _remounted(lost)
+            mounted = MOUNTS.points()
+            now_s = time.monotonic()
+            of, looked = self._looked
+            is_known = of is mounted and now_s - looked.get(directory, -math.inf) < LOOK_EVERY_S
+            if is_known and not self.trouble:
+                return
+            lost = self._mount_points - mounted
+            if lost:
+                lost -= _remounted(lost)
         except OSError as error:
             raise self._unavailable(f"the mount points cannot be read: {os.strerror(error.errno or 0)}") from None
         top, here = os.path.realpath(self.path), os.path.realpath(f"{self.path}/{directory}")
@@ -63,6 +72,11 @@ class Root:
         if lost_here := sorted(point for point in lost if _is_above(point, here)):
             raise self._unavailable(_LOST.format(lost_here[0]))
         self._mount_points |= {point for point in mounted if _is_above(point, here)}
+        if not lost:
+            if of is not mounted or len(looked) >= _MOST_LOOKED:
+                looked = {}
+                self._looked = mounted, looked
+            looked[directory] = now_s
 
     def _unavailable(self, trouble: str) -> RootUnavailable:
         self.trouble = trouble
@@ -136,20 +150,12 @@ def identity(descriptor: int) -> tuple[int, int, str]:
     return status.st_dev, status.st_ino, next(line for line in lines if line.startswith("mnt_id:"))
 
 
-def _mount_points() -> frozenset[str]:
-    """proc(5): the fifth word of each line of /proc/self/mountinfo, in which blanks are octal numbers."""
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    return frozenset(
-        os.fsdecode(_OCTAL.sub(lambda octal: bytes((int(octal[1], 8),)), line.split(b" ", 5)[4])) for line in lines
-    )
-
-
 def _remounted(points: frozenset[str]) -> frozenset[str]:
     """The mount points after a look into these: an automounter unmounts idle file systems. Raises OSError."""
     for point in points:
         with suppress(OSError):
             os.stat(f"{point}/.")  # noqa: PTH116 - pathlib leaves the dot out, which makes the kernel go in
-    return _mount_points()
+    return MOUNTS.points()
 
 
 def _is_above(point: str, path: str) -> bool:
