@@ -38,7 +38,7 @@ _MB_A_MIB = (1 << 20) / 1e6
 _SAMPLE_EVERY_S = 0.2
 _PATIENCE_S = 120.0
 _FIRST_REST_S = 3.0
-_GOOD, _BUSY = (200, 201, 202), (429, 503)  # on a slow machine a client may wait longer than a server lets it
+_GOOD, _BUSY = (200, 201, 202), (429, 503, 504)  # on a slow machine a client may wait longer than a server lets it
 _MEMFD = "/memfd:imgserve"
 
 
