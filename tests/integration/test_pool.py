@@ -45,6 +45,7 @@ from tests.support.twin import Twin
 TASK = Rendering(Recipe((Resize(),), Encode(format="jpeg")), Size(200, 120), "jpeg")
 SVG_TASK = Rendering(Recipe((Rasterize(),), Encode(format="png")), Size(900, 900), "png")
 PHOTO = pictures.encoded(pictures.detailed(800, 600), "jpeg")
+WEBP = pictures.encoded(pictures.detailed(800, 600), "webp")
 SLOW = pictures.slow_svg()
 
 
@@ -168,6 +169,15 @@ async def test_a_growing_source_is_probed_again(used: Pool) -> None:
         assert await used.probe(source, is_complete=False) is None
         source.append(PHOTO[100:4000])
         assert await used.probe(source, is_complete=False) == ImageInfo("jpeg", 800, 600, 1)
+
+
+@pytest.mark.parametrize(("data", "is_whole_needed"), [(WEBP[:20_000], True), (WEBP[:200], True), (PHOTO[:100], False)])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_beginning_that_will_never_do_is_told(used: Pool, data: bytes, is_whole_needed: bool) -> None:
+    calls: list[bool] = []
+    with Blob.of(data) as source:
+        info = await used.probe(source, is_complete=False, on_whole_needed=lambda: calls.append(True))
+    assert (info, calls) == (None, [True] * is_whole_needed)
 
 
 @pytest.mark.asyncio(loop_scope="module")

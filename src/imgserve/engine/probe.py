@@ -47,11 +47,15 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
     """
     load = DEFAULT_LOAD if recipe is None else recipe.load
     beyond = FIRST_BYTES
+
+    def wait_for_all() -> None:
+        nonlocal beyond
+        beyond = fetch.limit_bytes
+
     while True:
         await fetch.more(beyond)
-        probe = partial(
-            pool.probe, fetch.blob, is_complete=fetch.is_complete, load=load, principal=principal, work=work
-        )
+        ask = partial(pool.probe, load=load, principal=principal, work=work, on_whole_needed=wait_for_all)
+        probe = partial(ask, fetch.blob, is_complete=fetch.is_complete)
         try:
             info = await twice(probe)
         except SourceUnreadable as error:
@@ -64,7 +68,7 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
             raise
         if info is not None:
             return info
-        beyond = max(beyond, fetch.blob.size) * 2
+        beyond = min(max(beyond, fetch.blob.size) * 2, fetch.limit_bytes)
 
 
 async def twice(ask: Callable[[], Awaitable[T]]) -> T:

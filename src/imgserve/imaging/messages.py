@@ -121,9 +121,10 @@ class CannotStart(msgspec.Struct, frozen=True, tag="cannot_start"):
 
 
 class Probed(msgspec.Struct, frozen=True, tag="probed"):
-    """``info`` None: the header is not complete yet."""
+    """``info`` None: the header is not complete yet. ``needs_whole``: no beginning of the source will do."""
 
     info: ImageInfo | None
+    needs_whole: bool = False
 
 
 class Written(msgspec.Struct, frozen=True, tag="written"):

@@ -19,7 +19,17 @@ from imgserve.errors import ImgserveError
 from imgserve.imaging import messages
 from imgserve.imaging.config import Config
 from imgserve.imaging.faults import WorkerDied, stopping
-from imgserve.imaging.messages import Drawing, Include, Inspected, ProbeRequest, Reply, Request, TrimBox, Written
+from imgserve.imaging.messages import (
+    Drawing,
+    Include,
+    Inspected,
+    Probed,
+    ProbeRequest,
+    Reply,
+    Request,
+    TrimBox,
+    Written,
+)
 from imgserve.imaging.process import CannotStartWorker, Child
 from imgserve.imaging.replies import checked_info, error_of, expect, part_of, take_page, take_result, take_svg
 from imgserve.imaging.sealed import read_only
@@ -108,26 +118,29 @@ class Pool:
         load: LoadOptions = DEFAULT_LOAD,
         principal: str = "",
         work: Work = "job",
+        on_whole_needed: Callable[[], object] = lambda: None,
     ) -> ImageInfo | None:
         """The header of what ``load`` takes of the source; None: more bytes are needed. The same growing blob may be
-        probed again.
+        probed again. ``on_whole_needed`` is called where only all bytes will do.
 
         Raises SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
         request = ProbeRequest(is_complete, self._limits, load, source.size)
         if is_complete:
-            return await self._probe(request, source, principal, work)
-        info = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal, work)
-        if info is None and request.source_bytes > _HEAD_BYTES:
+            return (await self._probe(request, source, principal, work)).info
+        probed = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal, work)
+        if probed.info is None and not probed.needs_whole and request.source_bytes > _HEAD_BYTES:
             with source.copy(_MOST_COPIED_BYTES) as copy:
-                info = await self._probe(request, copy, principal, work)
-        return info
+                probed = await self._probe(request, copy, principal, work)
+        if probed.info is None and probed.needs_whole:
+            on_whole_needed()
+        return probed.info
 
-    async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str, work: Work) -> ImageInfo | None:
+    async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str, work: Work) -> Probed:
         with read_only(*([source] if source is not None else [])) as descriptors:
             async with self._staff.worker(self._staff.role_for_intake(principal), principal, work) as child:
                 reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
-                return checked_info(expect(messages.Probed, reply).info, self._limits)
+                return checked_info(expect(Probed, reply), self._limits)
 
     async def draw(self, drawing: Drawing, *, principal: str = "") -> Blob:
         """A placeholder or failure picture, which the caller closes.

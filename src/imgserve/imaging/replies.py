@@ -18,7 +18,7 @@ from imgserve.imaging.messages import Failed, Inspected, PageRead, Probed, Reply
 from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
 from imgserve.request.geometry import Part
-from imgserve.request.imageinfo import ImageInfo, Size
+from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import MOST_BYTES, Page
 
@@ -43,17 +43,18 @@ def expect(kind: type[_Kind], reply: Reply) -> _Kind:
     return reply
 
 
-def checked_info(info: ImageInfo | None, limits: Limits) -> ImageInfo | None:
+def checked_info(probed: Probed, limits: Limits) -> Probed:
     """The result of a probe, checked against the worker's own limits. Raises WorkerDied."""
+    info = probed.info
     if info is None:
-        return None
+        return probed
     sides = (info.width_px, info.height_px)
     is_size = all(math.isfinite(side) and side > 0 for side in sides)
     is_within = info.is_svg or math.prod(sides) <= limits.frame_pixels
     is_upright = 1 <= info.orientation <= 8
     if not is_size or not is_within or not is_upright or not 1 <= info.frames <= limits.frames:
         raise _distrusted("reported a size that no picture has")
-    return info
+    return probed
 
 
 def part_of(whole: Size, box: TrimBox) -> Part:

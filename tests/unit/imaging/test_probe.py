@@ -1,13 +1,15 @@
 """What a header tells, from how few bytes, and what is refused before anything is decoded."""
 
+import gzip
 import zlib
 
 import pytest
 
 from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable, SvgInvalid
-from imgserve.imaging.worker.probe import probe
+from imgserve.imaging.worker.probe import needs_whole, probe
 from imgserve.request.imageinfo import ImageInfo, SourceFormat
 from imgserve.request.limits import Limits
+from imgserve.request.recipe import LoadOptions
 from tests.support import pictures
 
 LIMITS = Limits()
@@ -32,6 +34,23 @@ def test_jpeg_and_png_answer_early_and_never_wrongly(name: SourceFormat) -> None
 def test_the_others_wait_for_the_end(name: SourceFormat) -> None:
     data = pictures.encoded(pictures.scene(64, 48), name)
     assert all(probe(data[:length], LIMITS, is_complete=False) is None for length in range(0, len(data), 97))
+
+
+@pytest.mark.parametrize("name", ["webp", "gif", "tiff", "avif"])
+def test_a_beginning_of_them_says_so(name: SourceFormat) -> None:
+    assert needs_whole(pictures.encoded(pictures.scene(64, 48), name)[:80], LoadOptions())
+
+
+def test_a_longer_beginning_may_do_for_the_early_ones_and_for_what_is_not_known_yet() -> None:
+    jpeg = pictures.encoded(pictures.scene(64, 48), "jpeg")
+    assert not needs_whole(jpeg[:80], LoadOptions())
+    assert not needs_whole(jpeg[:20], LoadOptions())
+    assert needs_whole(jpeg[:80], LoadOptions(page=1)), "pages are counted from all bytes"
+
+
+@pytest.mark.parametrize("data", [gzip.compress(pictures.svg("<rect/>")), pictures.svg("<rect/>" * 20)])
+def test_a_drawing_is_one_document(data: bytes) -> None:
+    assert needs_whole(data[:100], LoadOptions())
 
 
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)

@@ -129,15 +129,16 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp, cac
     reply: Reply
     match request:
         case messages.ProbeRequest():
+            data = _mapped(descriptors[0], is_read_whole=False) if descriptors else request.head
             info = probe.probe(
-                _mapped(descriptors[0], is_read_whole=False) if descriptors else request.head,
+                data,
                 request.limits,
                 is_complete=request.is_complete,
                 source_bytes=request.source_bytes,
                 options=request.load,
                 watched=functools.partial(watch.cpu_time, give_up, PROBE_CPU_S),
             )
-            return messages.Probed(info)
+            return messages.Probed(info, info is None and probe.needs_whole(data, request.load))
         case messages.InspectRequest():
             from imgserve.imaging.worker.inspection.inspect import inspect  # few workers are asked
 

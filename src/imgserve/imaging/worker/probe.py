@@ -56,6 +56,14 @@ def probe(
         return None
 
 
+def needs_whole(data: Data, options: LoadOptions) -> bool:
+    """Whether only a complete source answers the probe, of which this beginning was not enough."""
+    if svgz.is_packed(data) or options.page:
+        return True
+    source_format = detect(data, is_complete=False)
+    return source_format is not None and source_format not in _EARLY_FORMATS
+
+
 def measure(picture: Picture, limits: Limits, watched: Watch = unwatched) -> ImageInfo:
     """The header of a complete source, within the limits. Raises SourceUnreadable, SvgInvalid, PictureTooLarge."""
     if picture.format == "svg":
