@@ -5,17 +5,21 @@ request whose first key has the fewest holders; of equals to the key that was se
 oldest request. A request without room for its weight holds up all later ones, or a large one would wait for ever.
 
 A limiter may rank by more keys than the first: each one decides between requests that are alike in those before it.
+Thousands may wait, so neither a new request nor a grant looks at all of them.
 """
 
 import asyncio
+from bisect import bisect_left, insort
 from collections import deque
 from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
 
 # First keys whose last grant is remembered. They may be hosts, which come and go.
 _REMEMBERED = 1024
+_RANK, _NUMBER = attrgetter("rank"), attrgetter("number")
 
 
 class Key(NamedTuple):
@@ -26,16 +30,51 @@ class Key(NamedTuple):
 
 
 _NO_KEY = Key("", 1)  # no request holds it
+Keys = tuple[Key, ...]
 
 
 class _Request(msgspec.Struct, frozen=True, eq=False):
     """``ranked`` are the keys that it is ranked by."""
 
-    keys: tuple[Key, ...]
-    ranked: tuple[Key, ...]
+    keys: Keys
+    ranked: Keys
     weight: int
     number: int
     grant: asyncio.Future[None]
+
+
+class _Line:
+    """Waiting requests that are alike in their ranked keys, of which ``later`` are those behind the first.
+
+    ``rank`` is its place among the lines of its group: holders and last grant of each of these keys, and a number that
+    is not above that of any of its requests. Those of the same keys are a queue, of which only the first is looked at.
+    """
+
+    __slots__ = ("later", "queues", "rank")
+
+    def __init__(self, later: Keys) -> None:
+        self.later = later
+        self.queues: dict[Keys, deque[_Request]] = {}
+        self.rank: tuple[int, ...] = ()
+
+
+class _Group:
+    """The lines of one first key, in the order of their ranks."""
+
+    __slots__ = ("key", "lines", "order")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.lines: dict[Keys, _Line] = {}
+        self.order: list[_Line] = []
+
+    def place(self, line: _Line, rank: tuple[int, ...]) -> None:
+        """Put it where its rank belongs, from where it was."""
+        if line.rank:
+            del self.order[bisect_left(self.order, line.rank, key=_RANK)]
+        line.rank = rank
+        if rank:
+            insort(self.order, line, key=_RANK)
 
 
 class Limiter:
@@ -47,15 +86,15 @@ class Limiter:
         self.total = total
         self._ranked = ranked
         self.held = 0
+        self.waiting = 0
         self._holders: dict[str, int] = {}
         self._waiting: dict[str, int] = {}
-        self._lines: dict[tuple[Key, ...], deque[_Request]] = {}  # by ranked keys
+        self._groups: dict[Key, _Group] = {}
+        self._lines: dict[str, list[tuple[_Group, _Line]]] = {}  # by the names of their later ranked keys
+        # Whether a request may wait whose keys have room, but not its weight.
+        self._may_be_held_up = False
         self._served: dict[str, int] = {}  # ranked key -> number of its last grant, the oldest first
         self._last = 0  # number of the last request or grant
-
-    @property
-    def waiting(self) -> int:
-        return sum(map(len, self._lines.values()))
 
     def asked(self, key: Key) -> int:
         """How many requests hold the key or wait for it."""
@@ -64,7 +103,7 @@ class Limiter:
     def is_free(self, *keys: Key, weight: int = 1) -> bool:
         """Whether a request would be granted at once."""
         fits = self.held + weight <= self.total and self._has_room(keys)
-        return fits and (not self._lines or self._next() is None)
+        return fits and (not self._may_be_held_up or self._next() is None)
 
     def take(self, *keys: Key, weight: int = 1) -> bool:
         """Acquire at once; False, and nothing is done, where that cannot be."""
@@ -93,77 +132,148 @@ class Limiter:
             return grant
         self._last += 1
         request = _Request(keys, self._ranked_of(keys), weight, self._last, grant)
-        self._lines.setdefault(request.ranked, deque()).append(request)
-        _count(self._waiting, keys, 1)
+        self._add(request)
         grant.add_done_callback(partial(self._given_up, request))
-        self._admit()
+        if self._has_room(keys):  # it is held up, or may come before the one that holds up the others
+            self._may_be_held_up = True
+            self._admit()
         return grant
 
     def release(self, *keys: Key, weight: int = 1) -> None:
         """Give back what was acquired. A weight of 0 gives back some of the keys before the rest."""
         self.held -= weight
         _count(self._holders, keys, -1)
-        if self._lines:
+        if self.waiting:
+            self._rank_anew(keys)
             self._admit()
 
     def _admit(self) -> None:
-        while self.held < self.total and (request := self._next()) is not None:
+        while self.held < self.total:
+            request = self._next()
+            if request is None:
+                self._may_be_held_up = False
+                return
             if self.held + request.weight > self.total:
+                self._may_be_held_up = True
                 return
             self._remove(request)
             self._hold(request.keys, request.weight)
             request.grant.set_result(None)
+        self._may_be_held_up = self.waiting > 0  # of a full limiter that need not be known
 
     def _next(self) -> _Request | None:
         """The request that is to be granted next, of those whose keys have room."""
-        ready = (self._head(line) for ranked, line in self._lines.items() if self._has_room(ranked))
-        return min(filter(None, ready), key=self._rank, default=None)
+        best: _Request | None = None
+        least: list[int] = []
+        for group in self._groups.values():
+            if not self._has_room((group.key,)) or (least and self._turn(group.key) > least[:2]):
+                continue
+            request = self._first(group)
+            if request is not None and (not least or self._rank(request) < least):
+                best, least = request, self._rank(request)
+        return best
 
-    def _head(self, line: deque[_Request]) -> _Request | None:
-        for request in line:
-            if self._has_room(request.keys) and not request.grant.cancelled():
-                return request
-        return None
+    def _first(self, group: _Group) -> _Request | None:
+        """The same of one group."""
+        best: _Request | None = None
+        least: tuple[int, ...] = ()
+        for line in group.order:
+            if best is not None and line.rank > least:
+                break
+            head = self._head(line) if self._has_room(line.later) else None
+            if head is not None and (best is None or head.number < best.number):
+                best, least = head, (*line.rank[:-1], head.number)
+        return best
+
+    def _head(self, line: _Line) -> _Request | None:
+        """The oldest request of the line whose keys have room."""
+        heads = (_oldest(queue) for keys, queue in line.queues.items() if self._has_room(keys))
+        return min(filter(None, heads), key=_NUMBER, default=None)
 
     def _rank(self, request: _Request) -> list[int]:
-        rank: list[int] = []
-        for name, _ in request.ranked:
-            rank += (self._holders.get(name, 0), self._served.get(name, 0))
-        return [*rank, request.number]
+        return [*(count for key in request.ranked for count in self._turn(key)), request.number]
 
-    def _ranked_of(self, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    def _turn(self, key: Key) -> list[int]:
+        return [self._holders.get(key.name, 0), self._served.get(key.name, 0)]
+
+    def _ranked_of(self, keys: Keys) -> Keys:
         return keys[: self._ranked] if len(keys) >= self._ranked else (*keys, *(_NO_KEY,) * (self._ranked - len(keys)))
 
-    def _has_room(self, keys: tuple[Key, ...]) -> bool:
+    def _has_room(self, keys: Keys) -> bool:
         for name, limit in keys:  # noqa: SIM110 - a generator takes three times as long
             if self._holders.get(name, 0) >= limit:
                 return False
         return True
 
-    def _hold(self, keys: tuple[Key, ...], weight: int) -> None:
+    def _hold(self, keys: Keys, weight: int) -> None:
         self.held += weight
         _count(self._holders, keys, 1)
         self._last += 1
-        for name, _ in self._ranked_of(keys):
+        ranked = self._ranked_of(keys)
+        for name, _ in ranked:
             self._served.pop(name, None)
             self._served[name] = self._last
         while len(self._served) > _REMEMBERED:
             del self._served[next(iter(self._served))]
+        if self._lines:
+            self._rank_anew((*keys, *ranked))
+
+    def _rank_anew(self, keys: Keys) -> None:
+        """After a grant or a release: the place of the lines that have one of the keys behind their first."""
+        for name, _ in keys:
+            for group, line in self._lines.get(name, ()):
+                self._place(group, line, line.rank[-1])
+
+    def _place(self, group: _Group, line: _Line, number: int) -> None:
+        group.place(line, (*(count for key in line.later for count in self._turn(key)), number))
 
     def _given_up(self, request: _Request, grant: asyncio.Future[None]) -> None:
         if grant.cancelled():
             self._remove(request)
             self._admit()
 
+    def _add(self, request: _Request) -> None:
+        first, later = request.ranked[0], request.ranked[1:]
+        group = self._groups.get(first)
+        if group is None:
+            group = self._groups[first] = _Group(first)
+        line = group.lines.get(later)
+        if line is None:
+            line = group.lines[later] = _Line(later)
+            self._place(group, line, request.number)
+            for name, _ in later:
+                self._lines.setdefault(name, []).append((group, line))
+        line.queues.setdefault(request.keys, deque()).append(request)
+        self.waiting += 1
+        _count(self._waiting, request.keys, 1)
+
     def _remove(self, request: _Request) -> None:
-        line = self._lines[request.ranked]
-        line.remove(request)
+        group = self._groups[request.ranked[0]]
+        line = group.lines[request.ranked[1:]]
+        queue = line.queues[request.keys]
+        queue.remove(request)
+        self.waiting -= 1
         _count(self._waiting, request.keys, -1)
-        if not line:
-            del self._lines[request.ranked]
+        if not queue:
+            del line.queues[request.keys]
+        if line.queues:
+            return
+        group.place(line, ())
+        del group.lines[line.later]
+        for name, _ in line.later:
+            lines = self._lines[name]
+            lines.remove((group, line))
+            if not lines:
+                del self._lines[name]
+        if not group.lines:
+            del self._groups[group.key]
 
 
-def _count(counts: dict[str, int], keys: tuple[Key, ...], by: int) -> None:
+def _oldest(queue: deque[_Request]) -> _Request | None:
+    return next((request for request in queue if not request.grant.cancelled()), None)
+
+
+def _count(counts: dict[str, int], keys: Keys, by: int) -> None:
     """Forgets a key at zero: hosts come and go."""
     for name, _ in keys:
         count = counts.get(name, 0) + by

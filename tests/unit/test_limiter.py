@@ -85,7 +85,9 @@ def check_empty(limiter: Limiter) -> None:
     assert (limiter.held, limiter.waiting) == (0, 0)
     assert limiter.is_free(weight=limiter.total)
     assert [
-        value for name, value in vars(limiter).items() if value and name in ("_holders", "_waiting", "_lines")
+        value
+        for name, value in vars(limiter).items()
+        if value and name in ("_holders", "_waiting", "_groups", "_lines")
     ] == []
 
 
@@ -285,6 +287,25 @@ async def test_a_small_one_does_not_overtake_a_large_one() -> None:
     assert scene.order == ["holds 8"]
     await scene.give_up("large")
     assert scene.order == ["holds 8", "small"], "it was held up by the large one alone"
+
+
+async def test_a_small_one_does_not_overtake_a_large_one_whose_key_became_free() -> None:
+    scene = Scene(10)
+    await scene.come("holds a", A)
+    await scene.come("holds 8", weight=8)
+    await scene.come("large", A, weight=9)
+    await scene.go("holds a")
+    await scene.come("small", weight=1)
+    assert scene.order == ["holds a", "holds 8"]
+
+
+async def test_of_a_first_key_the_oldest_is_next_whatever_its_other_keys_are() -> None:
+    scene = Scene(1)
+    for name, other in (("holds", "x"), ("1", "y"), ("2", "z"), ("3", "y"), ("4", "z")):
+        await scene.come(name, Key("a", 9), Key(other, 9))
+    for name in ("holds", "1", "2", "3"):
+        await scene.go(name)
+    assert scene.order == ["holds", "1", "2", "3", "4"]
 
 
 async def test_one_that_gives_up_is_passed_over() -> None:
