@@ -27,7 +27,7 @@
     ├─ engine/keys.py          KeyInUse
     ├─ engine/pictures.py      PicturesUnusable
     ├─ engine/admission.py     IntakeFull, IntakeQuotaFull
-    ├─ engine/ondemand.py      OnDemandFull, OnDemandQuotaFull
+    ├─ engine/ondemand_slots.py OnDemandFull, OnDemandQuotaFull
     ├─ engine/uploads.py       UploadQuotaFull, UploadsFull
     ├─ engine/cache/           PurgeFailed
     ├─ settings/load.py        SettingsInvalid

@@ -1,13 +1,14 @@
 """Pictures on demand in one process: what a client waits for, and for how long."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from imgserve.engine import ondemand
 from imgserve.engine.config import OnDemandConfig
-from imgserve.engine.ondemand import OnDemand, OnDemandFull, OnDemandQuotaFull
+from imgserve.engine.ondemand import OnDemand
+from imgserve.engine.ondemand_slots import OnDemandFull, OnDemandQuotaFull
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.render import Renderer
 from imgserve.imaging.config import Config as PoolConfig
@@ -30,9 +31,8 @@ async def made() -> OnDemand:
     transfers, pool = Transfers(Config(memory_bytes=BUDGET), Limits()), Pool(PoolConfig(workers=1), Limits())
     named = NamedPictures()
     renderer = Renderer(transfers, pool, named)
-    return OnDemand(
-        transfers, pool, renderer, named, Limits(), NO_DEFAULTS, OnDemandConfig(max_at_once=4), 0.5, 0.25, 30.0
-    )
+    config = OnDemandConfig(max_at_once=4, max_waiting=0)
+    return OnDemand(transfers, pool, renderer, named, Limits(), NO_DEFAULTS, config, 0.5, 0.25, 30.0)
 
 
 def chunks(*data: bytes) -> Iterator[bytes]:
@@ -60,25 +60,27 @@ async def test_an_upload_waits_for_memory_so_long_and_no_longer(
         assert (await third.finish()).read() == b"b" * 500 + b"c" * 100
 
 
-@contextmanager
-def held(made: OnDemand, *principals: Principal) -> Iterator[None]:
+@asynccontextmanager
+async def held(made: OnDemand, *principals: Principal) -> AsyncIterator[None]:
     if not principals:
         yield
         return
-    with made.slot(principals[0]), held(made, *principals[1:]):
+    async with made.slot(principals[0]), held(made, *principals[1:]):
         yield
 
 
 async def test_slots_of_principals_and_hosts(made: OnDemand) -> None:
-    with held(made, ONE, ONE):
-        with pytest.raises(OnDemandQuotaFull), made.slot(ONE):
+    async with held(made, ONE, ONE):
+        with pytest.raises(OnDemandQuotaFull):
+            await made.slot(ONE).__aenter__()
+        async with held(made, OTHER, OTHER):
+            with pytest.raises(OnDemandFull):
+                await made.slot(Principal("third", "third")).__aenter__()
+    async with made.slot(ONE, source("http://a.test/1.png")):
+        with pytest.raises(OnDemandFull):
+            await made.slot(OTHER, source("http://a.test/2.png")).__aenter__()
+        async with made.slot(OTHER, source("http://b.test/2.png")):
             pass
-        with held(made, OTHER, OTHER), pytest.raises(OnDemandFull), made.slot(Principal("third", "third")):
-            pass
-    with made.slot(ONE, source("http://a.test/1.png")):
-        with pytest.raises(OnDemandFull), made.slot(OTHER, source("http://a.test/2.png")):
-            pass
-        with made.slot(OTHER, source("http://b.test/2.png")):
-            pass
-    with held(made, *[Principal("alone", "alone")] * 4), pytest.raises(OnDemandFull), made.slot(ONE):
-        pass
+    async with held(made, *[Principal("alone", "alone")] * 4):
+        with pytest.raises(OnDemandFull):
+            await made.slot(ONE).__aenter__()

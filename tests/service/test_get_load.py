@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path as File
 
@@ -11,11 +13,12 @@ from examples.receivers import Behaviour
 
 from tests.support.caching import stored_bytes
 from tests.support.daemon import wait_until
-from tests.support.getting import KEY, PHOTO, SALT, Gets, begun, gets, imgproxy_signed
+from tests.support.getting import KEY, PHOTO, SALT, Gets, Reply, begun, gets, imgproxy_signed
 from tests.support.pictures import detailed, encoded
 
 TABLES = """
 max_on_demand = 16
+max_on_demand_waiting = 0
 queue_quota = 0.5
 source_timeout_s = 60
 cache_bytes = 1_000_000
@@ -111,6 +114,44 @@ def test_the_server_sheds_what_is_too_much_as_each_dialect_does(small: Gets) -> 
         assert (refused.status, refused["access-control-allow-origin"]) == (503, "*")
         assert int(refused["retry-after"]) >= 1
     wait_until(lambda: held(small) == 0)
+
+
+WAITING = """
+max_on_demand = 4
+max_on_demand_waiting = 8
+source_timeout_s = 60
+trusted_proxies = ["127.0.0.0/8"]
+[get.thumbor]
+path = "/"
+allow_unsigned = true
+sources = ["WEB/"]
+base_url = "WEB/"
+"""
+
+
+def test_a_request_waits_for_a_slot_and_so_many_may(tmp_path: File) -> None:
+    """A network has one slot, and two of its requests may wait for it. Others do not wait behind them."""
+    with gets(tmp_path, WAITING) as site, ThreadPoolExecutor(2) as threads:
+        site.web.behave("/never", Behaviour(never=True))
+
+        def ask(name: str, network: str = "203.0.113.9") -> Reply:
+            return site.get(f"/unsafe/{name}", X_Forwarded_For=network)
+
+        def is_waiting(count: int) -> None:
+            wait_until(lambda: site.metric('on_demand{state="waiting"') == count)
+
+        with begun(site, "/unsafe/never.jpg", X_Forwarded_For="203.0.113.9"):
+            wait_until(lambda: held(site) == 1)
+            waits = threads.submit(ask, "20x0/photo.jpg")
+            is_waiting(1)
+            with begun(site, "/unsafe/unseen.jpg", X_Forwarded_For="203.0.113.9"):
+                is_waiting(2)
+                assert ask("unseen-too.jpg").status == 429
+                assert ask("30x0/photo.jpg", "198.51.100.7").size == (30, 22)
+                assert not waits.done()
+            is_waiting(1)  # the other one has hung up
+        assert waits.result().size == (20, 15)
+        wait_until(lambda: re.search(r" get .* status=200 .* queue_ms=\d+\.\d ", site.server.log))
 
 
 def test_headers_of_strangers_name_no_client(small: Gets) -> None:

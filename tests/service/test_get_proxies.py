@@ -12,6 +12,7 @@ from tests.support.operating import Operator
 
 TABLE = """
 max_on_demand = 16
+max_on_demand_waiting = 0
 source_timeout_s = 60
 max_transfers_per_host = 16
 intake_host_quota = 1.0

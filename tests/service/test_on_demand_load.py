@@ -81,6 +81,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         top,
         *LOOPBACK,
         max_on_demand=FLOOD,
+        max_on_demand_waiting=0,
         negotiate="avif,png",
         svg_timeout_s=0.4,
         source_timeout_s=0.4,
@@ -226,7 +227,9 @@ def keys(directory: Path) -> Path:
 
 
 def test_each_key_has_its_quota(directory: Path, keys: Path) -> None:
-    with serving(directory, "--api-key-file", str(keys), max_on_demand=4, queue_quota=0.5) as server:
+    with serving(
+        directory, "--api-key-file", str(keys), max_on_demand=4, max_on_demand_waiting=0, queue_quota=0.5
+    ) as server:
         of_one, of_other = ({"Authorization": f"Bearer {key}"} for key in (A_KEY, B_KEY))
         head = {**JPEG, "Content-Length": str(len(PHOTO))}
         clients = [opened(server, {**head, **of_one}, with_recipe(SMALL)) for _ in range(2)]

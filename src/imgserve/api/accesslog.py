@@ -20,8 +20,8 @@ def note(get: gets.Get, outcome: Outcome, seconds: float) -> None:
     logs.event(
         "get", dialect=get.dialect, host=get.host, status=outcome.status, state=outcome.state,
         code=get.code, detail=get.detail, coalesced=get.coalesced, bytes=outcome.size_bytes, ms=seconds * 1000,
-        cache_ms=get.ms("cache"), fetch_ms=get.ms("fetch"), probe_ms=get.ms("probe"), wait_ms=get.ms("wait"),
-        render_ms=get.ms("render"), send_ms=get.ms("send"),
+        cache_ms=get.ms("cache"), queue_ms=get.ms("queue"), fetch_ms=get.ms("fetch"), probe_ms=get.ms("probe"),
+        wait_ms=get.ms("wait"), render_ms=get.ms("render"), send_ms=get.ms("send"),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from imgserve.api.http.asgi import App, Receive, Scope, Send, answer
 from imgserve.api.v1.server import counts_in_time
+from imgserve.engine.ondemand import OnDemand
 from imgserve.engine.purging import Purging
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.protocol import OperatorQueue
@@ -24,9 +25,13 @@ from imgserve.transfer.dispatch import Transfers
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-def metrics_page(queue: OperatorQueue, pool: Pool, transfers: Transfers, states: States, purging: Purging) -> App:
+def metrics_page(
+    queue: OperatorQueue, pool: Pool, on_demand: OnDemand, transfers: Transfers, states: States, purging: Purging
+) -> App:
     async def scrape(_scope: Scope, _receive: Receive, send: Send) -> None:
         _set_pool(pool)
+        metrics.ON_DEMAND.labels("running").set(on_demand.slots.held)
+        metrics.ON_DEMAND.labels("waiting").set(on_demand.slots.waiting)
         _set_transfers(transfers)
         _set_caches(purging)
         metrics.LOG_EVENTS_LOST.set(logs.lost())

@@ -125,10 +125,16 @@ class UploadConfig(msgspec.Struct, frozen=True):
 
 
 class OnDemandConfig(msgspec.Struct, frozen=True):
+    """``patience_s``: how long a client waits for a slot. Behind a longer wait few are left who want the picture."""
+
     # fmt: off
     max_at_once: Annotated[Count, Setting(
-        "pictures that clients of `/v1/render` and `/v1/info` wait for at once; then they get 503",
+        "slots of pictures on demand: those for clients of mounts, `/v1/render` and `/v1/info` that are made at once",
         name="max_on_demand")] = 256
+    max_waiting: Annotated[Amount, Setting(
+        "requests that wait for such a slot, up to 10 s; then clients get 429 or 503. 0: they get it at once",
+        name="max_on_demand_waiting")] = 4000
+    patience_s: float = 10.0
     # fmt: on
 
 

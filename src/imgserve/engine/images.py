@@ -136,30 +136,29 @@ class Images:
     async def described(self, wanted: Wanted, called: Called, client: str) -> tuple[Described, str]:
         """The description of a picture, from its source's header alone, and its ETag."""
         mount = wanted.mount
-        with (
-            self._on_demand.slot(mount.principal, wanted.source, client),
-            await self._original(wanted) as original,
-        ):
-            info = await self._renditions.info(original, mount.principal.id, mount.dialect.load)
-            kept = await self._renditions.kept(mount, wanted.asked, original, info)
-            described = mount.dialect.described(wanted.asked, info, called, kept)
-            key = msgspec.structs.replace(
-                wanted.key,
-                variant=f"{wanted.key.variant} {called.base_url} {called.raw_path} {described.media_type}",
-            )
-            return described, entity_tag(key, original.meta.validator)
+        async with self._on_demand.slot(mount.principal, wanted.source, client):
+            with await self._original(wanted) as original:
+                info = await self._renditions.info(original, mount.principal.id, mount.dialect.load)
+                kept = await self._renditions.kept(mount, wanted.asked, original, info)
+                described = mount.dialect.described(wanted.asked, info, called, kept)
+                key = msgspec.structs.replace(
+                    wanted.key,
+                    variant=f"{wanted.key.variant} {called.base_url} {called.raw_path} {described.media_type}",
+                )
+                return described, entity_tag(key, original.meta.validator)
 
     async def raw(self, wanted: Wanted, if_none_match: str, if_modified_since: str, client: str) -> Served:
         """The source's own bytes, which the cache of sources alone has. Raises the faults of transfers and pool."""
         self._on_demand.check_open()
         mount = wanted.mount
         key = msgspec.structs.replace(wanted.key, rendering="", variant="raw")
-        with self._on_demand.slot(mount.principal, wanted.source, client), await self._original(wanted) as original:
-            meta = _renewed(Meta("", entity_tag(key, original.meta.validator), 0.0, 0.0), original)
-            if is_not_modified(meta, if_none_match, if_modified_since):
-                return Served(meta, None, "known")
-            media_type = await self._renditions.media_type(original, mount.principal.id)
-            return Served(msgspec.structs.replace(meta, media_type=media_type), original.blob.share(), "raw")
+        async with self._on_demand.slot(mount.principal, wanted.source, client):
+            with await self._original(wanted) as original:
+                meta = _renewed(Meta("", entity_tag(key, original.meta.validator), 0.0, 0.0), original)
+                if is_not_modified(meta, if_none_match, if_modified_since):
+                    return Served(meta, None, "known")
+                media_type = await self._renditions.media_type(original, mount.principal.id)
+                return Served(msgspec.structs.replace(meta, media_type=media_type), original.blob.share(), "raw")
 
     async def fallback(self, wanted: Wanted, error: ImgserveError, client: str) -> Served | None:
         """The mount's picture for a source that cannot be had, in the size that was asked for; None: it has none.
@@ -185,18 +184,15 @@ class Images:
         return Served(made.meta, made.blob, "fallback", mount.config.fallback_status)
 
     async def _make_fallback(self, wanted: Wanted, key: Key, client: str) -> Made:
-        with (
-            self._named.share(wanted.mount.config.fallback) as blob,
-            self._on_demand.slot(wanted.mount.principal, None, client),
-            self._cache.begin(key) as work,
-        ):
-            validator = Validator(digest=key.variant)
-            original = Original(blob, Meta("", "", 0.0, 0.0, validator=validator))
-            rendered = await self._renditions.of(wanted.mount, wanted.asked, original)
-            meta = msgspec.structs.replace(rendered.meta, etag=entity_tag(key, validator), validator=validator)
-            if self._is_current(wanted):
-                self._cache.store(work, rendered.blob, meta)
-            return Made(meta, rendered.blob, "fallback")
+        async with self._on_demand.slot(wanted.mount.principal, None, client):
+            with self._named.share(wanted.mount.config.fallback) as blob, self._cache.begin(key) as work:
+                validator = Validator(digest=key.variant)
+                original = Original(blob, Meta("", "", 0.0, 0.0, validator=validator))
+                rendered = await self._renditions.of(wanted.mount, wanted.asked, original)
+                meta = msgspec.structs.replace(rendered.meta, etag=entity_tag(key, validator), validator=validator)
+                if self._is_current(wanted):
+                    self._cache.store(work, rendered.blob, meta)
+                return Made(meta, rendered.blob, "fallback")
 
     async def _missed(self, wanted: Wanted, if_none_match: str, if_modified_since: str, client: str) -> Served:
         if if_none_match:
@@ -217,24 +213,21 @@ class Images:
 
     async def _make(self, wanted: Wanted, client: str, is_older_there: bool) -> Made:
         mount, source = wanted.mount, wanted.source
-        with (
-            self._on_demand.slot(mount.principal, source, client),
-            self._cache.begin(wanted.key) as work,
-            await self._original(wanted) as original,
-        ):
-            state: State
-            etag = entity_tag(wanted.key, original.meta.validator)
-            unchanged = await self._unchanged(wanted.key, etag) if is_older_there else None
-            if unchanged is not None:
-                with unchanged:
-                    blob, state = await asyncio.to_thread(_blob_of, unchanged), "revalidated"
-                    meta = _renewed(unchanged.meta, original)
-            else:
-                rendered, state = await self._renditions.of(mount, wanted.asked, original), "made"
-                blob, meta = rendered.blob, _renewed(msgspec.structs.replace(rendered.meta, etag=etag), original)
-            if self._is_current(wanted):
-                self._cache.store(work, blob, meta)
-            return Made(meta, blob, state)
+        async with self._on_demand.slot(mount.principal, source, client):
+            with self._cache.begin(wanted.key) as work, await self._original(wanted) as original:
+                state: State
+                etag = entity_tag(wanted.key, original.meta.validator)
+                unchanged = await self._unchanged(wanted.key, etag) if is_older_there else None
+                if unchanged is not None:
+                    with unchanged:
+                        blob, state = await asyncio.to_thread(_blob_of, unchanged), "revalidated"
+                        meta = _renewed(unchanged.meta, original)
+                else:
+                    rendered, state = await self._renditions.of(mount, wanted.asked, original), "made"
+                    blob, meta = rendered.blob, _renewed(msgspec.structs.replace(rendered.meta, etag=etag), original)
+                if self._is_current(wanted):
+                    self._cache.store(work, blob, meta)
+                return Made(meta, blob, state)
 
     async def _original(self, wanted: Wanted) -> Original:
         """The source, which the caller closes. Raises the transfer's faults."""

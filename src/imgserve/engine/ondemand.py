@@ -7,7 +7,7 @@ checks, the limits and the workers are those of jobs; a flood of one leaves half
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
@@ -15,15 +15,14 @@ from imgserve.blob import Blob
 from imgserve.engine import pictures
 from imgserve.engine.config import OnDemandConfig
 from imgserve.engine.intake import Draining
+from imgserve.engine.ondemand_slots import Slots
 from imgserve.engine.pictures import Inputs, NamedPictures
 from imgserve.engine.probe import info_of
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
-from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import RenderFailed, RenderTimeout
 from imgserve.imaging.messages import Include, Inspected, Written
 from imgserve.imaging.pool import Pool
-from imgserve.limiter import Key, Limiter
 from imgserve.request.encode import Defaults, Format
 from imgserve.request.faults import Fault, RequestInvalid
 from imgserve.request.imageinfo import ImageInfo
@@ -40,20 +39,6 @@ from imgserve.transfer.fetch import Fetch
 MEMORY_PATIENCE_S = 5.0
 # Beside a source's own time-out, for its waits: for a free transfer, and for memory.
 FETCH_PATIENCE_S = 10.0
-
-
-class OnDemandFull(ImgserveError):
-    code = "on_demand_full"
-    status = 503
-    is_retryable = True
-    title = "Too many pictures are being waited for"
-
-
-class OnDemandQuotaFull(ImgserveError):
-    code = "on_demand_quota_full"
-    status = 429
-    is_retryable = True
-    title = "Your quota of pictures that are being waited for is full"
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -102,11 +87,7 @@ class OnDemand:
         self._limits = limits
         self._defaults = defaults
         self._fetch_timeout_s = source_timeout_s + FETCH_PATIENCE_S
-        self._slots = Limiter(config.max_at_once)
-        self._quota = quota
-        self._host_quota = host_quota
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
+        self.slots = Slots(config, quota, host_quota)
         self.is_draining = False
 
     def check_open(self) -> None:
@@ -117,53 +98,22 @@ class OnDemand:
     async def drain(self) -> None:
         """Accept no more; return when all pictures that clients wait for have been sent."""
         self.is_draining = True
-        await self._is_idle.wait()
+        await self.slots.until_idle()
 
     @property
     def max_per_principal(self) -> int:
-        """The requests that one of several principals may have under way."""
-        return max(int(self._slots.total * self._quota), 1)
-
-    @property
-    def max_per_client(self) -> int:
-        """Those that one client network of such a principal may have under way."""
-        return max(int(self.max_per_principal * self._quota), 1)
+        return self.slots.max_per_principal
 
     def check(self, recipe: Recipe, principal: Principal) -> None:
         """Judge the pictures that it draws, by text, policy and name. Raises RequestInvalid, CredentialNotAllowed."""
         pictures.judge(recipe, self._transfers, self._named, principal.id)
 
-    @contextlib.contextmanager
-    def slot(self, principal: Principal, source: Source | None = None, client: str = "") -> Iterator[None]:
-        """Hold a slot, or refuse at once. ``client`` is the network of one who asks without a key: it has the same
-        part of its principal's quota as that has of all.
-
-        Raises Draining, OnDemandFull, OnDemandQuotaFull.
-        """
+    def slot(
+        self, principal: Principal, source: Source | None = None, client: str = ""
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """As that of ``Slots``. Raises Draining too."""
         self.check_open()
-        total = self._slots.total
-        own = Key(f"of {principal.id}", self.max_per_principal if principal.has_quota else total)
-        keys = [own, Key(f"for {client}", self.max_per_client)] if client else [own]
-        if source is not None and source.origin:
-            keys.append(Key(f"from {source.origin}", max(int(total * self._host_quota), 1)))
-        if not self._slots.take(*keys):
-            raise self._refusal(keys)
-        self._is_idle.clear()
-        try:
-            yield
-        finally:
-            self._slots.release(*keys)
-            if not self._slots.held:
-                self._is_idle.set()
-
-    def _refusal(self, keys: Sequence[Key]) -> ImgserveError:
-        """``keys``: the principal's, its client's, the source's host's."""
-        for key in keys:
-            if not key.name.startswith("from ") and self._slots.asked(key) >= key.limit < self._slots.total:
-                whose = "from this network" if key.name.startswith("for ") else "with this key"
-                what = f"{key.limit} pictures are being waited for {whose}, which is its quota"
-                return OnDemandQuotaFull(what, "wait for one of them")
-        return OnDemandFull("too many pictures are being waited for, or too many of one host", "try again later")
+        return self.slots.slot(principal, source, client)
 
     def open(self, source: Source, principal: Principal) -> Fetch:
         """Start a download, which the caller closes.

@@ -163,7 +163,7 @@ class Components:
             owner.close()
 
     def _metrics(self) -> App:
-        return metrics_page(self.queue, self.pool, self.transfers, self.states, self.on_the_fly.purging)
+        return metrics_page(self.queue, self.pool, self.on_demand, self.transfers, self.states, self.on_the_fly.purging)
 
     def for_clients(self, config: Config, keys: Keys, presets: Presets) -> App:
         """The application of the TCP listener. A runner has no calls for clients there."""

@@ -126,7 +126,7 @@ GET_BYTES = _read_counter(
 )
 GET_STAGE_SECONDS = _read_histogram(
     "get_stage_seconds",
-    "Time spent in a stage for GETs, with or without an error. `stage`: cache, fetch, probe, wait, render, send",
+    "Time spent in a stage for GETs, with or without an error. `stage`: cache, queue, fetch, probe, wait, render, send",
     lambda: [*gets.stages.items()],
     "dialect", "stage",
 )  # fmt: skip
@@ -200,6 +200,7 @@ SOURCE_MEMORY_LIMIT_BYTES = _gauge(
 UPLOAD_BYTES = _gauge("upload_bytes", "Pictures that came with their jobs, and room reserved for those that are coming")
 CACHE_BYTES = _gauge("cache_bytes", "What a cache of GETs holds. `place`: disk, memory", "cache", "place")
 CACHE_LIMIT_BYTES = _gauge("cache_limit_bytes", "What it may hold", "cache", "place")
+ON_DEMAND = _gauge("on_demand", "Pictures on demand. `state`: running (they have a slot), waiting (for one)", "state")
 TRANSFERS = _gauge("transfers", "Exchanges with sources and destinations. `state`: running, waiting", "state")
 BUILD_INFO = _gauge("build_info", "Always 1; the labels are the versions", "version", "python")
 

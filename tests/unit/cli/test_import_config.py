@@ -127,7 +127,7 @@ def test_all_of_imgproxy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         8080, "127.0.0.1", ("https://shop.example.com",)
     )  # fmt: skip
     assert (settings.transfer.source_timeout_s, settings.pool.render_timeout_s, settings.pool.workers) == (7, 8, 3)
-    assert settings.on_demand.max_at_once == 100
+    assert settings.on_demand.max_waiting == 100
 
 
 def test_all_of_thumbor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

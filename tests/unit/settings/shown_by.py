@@ -93,6 +93,7 @@ SHOWN_BY = {
     "max_upload_bytes": ("integration/test_uploads.py", "test_all_keys_share_the_room_of_the_data_directory"),
     "max_uploads": ("service/test_uploads.py", "test_a_slow_upload_ends_by_its_limit_and_holds_up_no_other"),
     "max_on_demand": ("service/test_on_demand_load.py", "test_the_server_takes_so_many_and_no_more"),
+    "max_on_demand_waiting": ("service/test_get_load.py", "test_a_request_waits_for_a_slot_and_so_many_may"),
     "negotiate": ("service/test_on_demand_load.py", "test_what_a_client_may_negotiate_is_a_setting"),
     "max_attempts_at_once": (E2E, "test_jobs_taken_in_and_under_way_one_at_a_time"),
     "max_slow_per_host": (OVERLOAD, "test_a_destination_that_never_answers_holds_up_only_its_own_jobs"),

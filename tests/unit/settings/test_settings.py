@@ -26,8 +26,8 @@ BESIDE = {name: ("queue", DATABASE) for name in ("queue_direct", "queue_uploads"
 TLS_PAIR = {"tls_cert", "tls_key"}
 USUAL = Settings(Path(), Path(), LogFileConfig())
 NO_SETTINGS = {
-    "config_file", "credentials", "webhooks", "intake.storage_timeout_s", "pictures", "presets.named", "notify_socket",
-    "ignored_variables", "renamed", "boot_id", "test",
+    "config_file", "credentials", "webhooks", "intake.storage_timeout_s", "on_demand.patience_s", "pictures",
+    "presets.named", "notify_socket", "ignored_variables", "renamed", "boot_id", "test",
 }  # fmt: skip
 SETTINGS = DECLARED.options
 NAMES = [option.name for option in SETTINGS]

@@ -109,7 +109,7 @@ class Info:
         with beneath(*_URL):
             source = parse_source(query.get("url", ""))
         principal: Principal = scope["principal"]
-        with self._on_demand.slot(principal, source):
+        async with self._on_demand.slot(principal, source):
             with beneath(*_URL):
                 fetch = self._on_demand.open(source, principal)
             with fetch:

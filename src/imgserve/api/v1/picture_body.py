@@ -93,7 +93,7 @@ class PictureBody:
 
         Raises RequestInvalid, and as ``OnDemand.slot`` does.
         """
-        with on_demand.slot(principal, source if isinstance(source, Source) else None):
+        async with on_demand.slot(principal, source if isinstance(source, Source) else None):
             if self._form is not None and not isinstance(source, Upload):
                 await self._form.end()
                 self._is_read.set()

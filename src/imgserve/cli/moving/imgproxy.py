@@ -198,7 +198,7 @@ def _fallback_ttl(name: str, value: str, given: Mapping[str, str], draft: Draft)
 
 def _queue(name: str, value: str, _given: Mapping[str, str], draft: Draft) -> None:
     if value != "0":
-        _number(name, "max_on_demand", value, draft, is_whole=True)
+        _number(name, "max_on_demand_waiting", value, draft, is_whole=True)
 
 
 def _network(name: str, value: str, _given: Mapping[str, str], draft: Draft) -> None:

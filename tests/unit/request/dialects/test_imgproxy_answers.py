@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgserve.engine.ondemand import OnDemandFull
+from imgserve.engine.ondemand_slots import OnDemandFull
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable, WorkerDied
 from imgserve.request.dialects.dialect import Answer, Asked
