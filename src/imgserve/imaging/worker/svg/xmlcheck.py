@@ -35,10 +35,10 @@ _BAD_TOKEN = errors.codes[errors.XML_ERROR_INVALID_TOKEN]
 _FIRST_BEYOND_ASCII = 0x80
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """``data`` is UTF-8. Raises SvgInvalid for a document that is no XML, or that a parser would work on for long.
 
-    librsvg finds all other faults when it draws.
+    False for one with another fault, which librsvg may find when it draws.
     """
     _check_namespaces(data, {})
     reader = _Reader(data)
@@ -50,6 +50,8 @@ def check(data: bytes) -> None:
         is_bad = error.code == _BAD_TOKEN and data[at] < _FIRST_BEYOND_ASCII
         if is_bad or error.code in _NO_XML:
             raise unreadable() from error
+        return False
+    return True
 
 
 def unreadable() -> SvgInvalid:
