@@ -67,10 +67,10 @@ def render(
     steps = steps_of(rendering.recipe.operations, info, rendering.size)
     pictures = further.measured(further_data, rendering.recipe, picture, limits, further_watched)
     _check(steps, frames, pictures, limits)
-    file = _in_planes(picture, steps, rendering)
+    file = _in_planes(picture, steps, rendering) or _drawn(picture, steps, rendering, watched)
     if file is not None and rendering.size is not None:
         save.write_bytes(file, result_fd)
-        return Written(rendering.size, rendering.format)
+        return Written(rendering.size, rendering.format, warnings=_warnings(picture, pictures, rendering))
     image = _finished(picture, info, steps, rendering, frames, pictures, limits, watched)
     encode = rendering.recipe.encode
     extra = extras.Extras() if save.is_plain(encode) else extras.of(picture, image, encode, rendering.format)
@@ -166,6 +166,23 @@ def _in_planes(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) 
             if file is not None:
                 return embed.embedded(file, output_format, kept.of(picture, encode, output_format, only.size))
     return None
+
+
+def _drawn(picture: Picture, steps: tuple[Step, ...], rendering: Rendering, watched: Watch) -> bytes | None:
+    """The fast path of a small SVG that is drawn in its size: the result's file, if PNG or WebP."""
+    writer = save.writer_of_drawing(rendering.format, rendering.recipe.encode) if picture.format == "svg" else None
+    match steps:
+        case (Step(operation=Resize() as operation) as only,):
+            is_stretched = is_drawn_as_it_is = operation.whole(only.before, only.size) == only.size
+        case (Step(operation=Rasterize() as operation) as only,):
+            is_stretched, is_drawn_as_it_is = rasterize.is_stretched(operation), True
+        case _:
+            return None
+    if writer is None or not is_drawn_as_it_is or only.size != rendering.size:
+        return None
+    with _decoding(picture, watched):
+        drawing = draw.at_once(bytes(picture.data), only.size, is_stretched=is_stretched, dpi=picture.options.dpi)
+    return None if drawing is None else writer(*drawing)
 
 
 def _finished(

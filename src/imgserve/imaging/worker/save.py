@@ -4,6 +4,7 @@
 ``metadata`` has what is kept of the source beside its pixels. Without a profile they are sRGB, as viewers assume.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import pyvips
@@ -22,6 +23,9 @@ from imgserve.imaging.worker.saver.settings import Settings
 from imgserve.request.encode import BIT_DEPTHS, DEFAULT_QUALITY, Encode, Format
 from imgserve.request.imageinfo import Size
 
+WriterOfDrawing = Callable[[turbojpeg.Decoded, float], bytes | None]
+
+_BYTE = 8
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
 # 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips permits.
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
@@ -99,10 +103,18 @@ def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
     if levels is None or not png.is_there() or image.width * image.height > _MAX_QUICK_PIXELS:
         return None
     is_drawing = _is_drawing(image)
+    if is_drawing and _is_plain_png(image):
+        pixels = turbojpeg.Decoded(image.width, image.height, image.bands, bytes(image.write_to_memory()))
+        return png.unfiltered(pixels, (image.xres, image.yres), levels[is_drawing])
     settings = {**settings_of_format.of(encode, "png", is_drawing=is_drawing), "compression": 0}
     target = pyvips.Target.new_to_memory()
     save(image, "png", settings, None, target)
     return png.compressed(bytes(target.get("blob")), levels[is_drawing])
+
+
+def _is_plain_png(image: pyvips.Image) -> bool:
+    is_of_samples = image.format == "uchar" and png.SPACES.get(image.bands) == image.interpretation
+    return is_of_samples and not vips.has(image, PROFILE) and png.has_resolution(image.xres, image.yres)
 
 
 def _in_memory(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes:
@@ -159,6 +171,20 @@ def plane_settings(encode: Encode, output_format: Format) -> turbojpeg.Settings 
     if output_format == "jpeg":
         return _jpeg_settings(encode)
     return _webp_settings(encode) if output_format == "webp" else None
+
+
+def writer_of_drawing(output_format: Format, encode: Encode) -> WriterOfDrawing | None:
+    """Makes the file that ``write`` would make of a drawing. In: its pixels in RGBA, and their number in a millimetre.
+
+    None if libvips has to take part. The writer's own None is for a drawing that the format cannot hold.
+    """
+    if not is_plain(encode) or encode.bit_depth != _BYTE:
+        return None
+    if output_format == "png" and png.is_there():
+        levels = settings_of_format.deflate_levels(encode)
+        return None if levels is None else lambda pixels, per_mm: png.unfiltered(pixels, (per_mm, per_mm), levels[True])
+    settings = _webp_settings(encode) if output_format == "webp" and libwebp.is_there() else None
+    return None if settings is None else lambda pixels, _per_mm: libwebp.encode_pixels(pixels, settings)
 
 
 def _jpeg_settings(encode: Encode) -> turbojpeg.Settings | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pyvips
 
+from imgserve.imaging.worker.formats.turbojpeg import Decoded
 from imgserve.imaging.worker.source import Data
 
 try:
@@ -21,12 +22,17 @@ except ImportError:
     deflate = None  # type: ignore[assignment]
 
 _FIRST_CHUNK_AT, _CHUNK_BYTES, _BODY_AT, _HEAD_BYTES = 8, 12, 8, 21
-_HEADER, _PIXELS, _TRANSPARENT = b"IHDR", b"IDAT", b"tRNS"
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER, _PIXELS, _TRANSPARENT, _RESOLUTION = b"IHDR", b"IDAT", b"tRNS", b"pHYs"
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _CRC_OF_NAME = zlib.crc32(_PIXELS)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the type of its colours
-_SPACES = {0: "b-w", 2: "srgb", 4: "b-w", 6: "srgb"}
+_SPACE_OF = {0: "b-w", 2: "srgb", 4: "b-w", 6: "srgb"}
+_COLOURS = {samples: colours for colours, samples in _SAMPLES.items() if colours in _SPACE_OF}
+SPACES = {samples: _SPACE_OF[colours] for samples, colours in _COLOURS.items()}  # of samples without a palette
 _BYTE = 8
+_NO_FILTER = b"\0"
+_PER_METRE, _MOST_PER_METRE = 1000, 2**31 - 1  # libvips counts by the millimetre
 _MOST_CHUNKS = 10_000
 _MOST_STORED_BYTES = 32_000_000  # for more, what libvips inflates in strips needs less memory
 _ZLIB_HEADER, _BLOCK_BYTES = b"\x78\x01", 65_535
@@ -81,12 +87,12 @@ def inflated(data: Data) -> Inflated | None:
 def image(picture: Inflated) -> pyvips.Image | None:
     """The pixels, if no row has a filter and each sample is a byte of its own; else None."""
     head, stride = picture.head, picture.head.row_bytes
-    is_plain = head.depth == _BYTE and head.colours in _SPACES and _TRANSPARENT not in picture.front
+    is_plain = head.depth == _BYTE and head.colours in _SPACE_OF and _TRANSPARENT not in picture.front
     if not is_plain or picture.rows[::stride].count(0) != head.height:
         return None
     rows = pyvips.Image.new_from_memory(picture.rows, stride, head.height, 1, "uchar")
     samples = rows.crop(1, 0, stride - 1, head.height).bandfold(factor=_SAMPLES[head.colours])
-    return samples.copy(interpretation=_SPACES[head.colours])
+    return samples.copy(interpretation=_SPACE_OF[head.colours])
 
 
 def stored(picture: Inflated) -> bytes:
@@ -106,6 +112,35 @@ def compressed(file: bytes, level: int) -> bytes:
     body = bytes(deflate.zlib_compress(zlib.decompress(pixels.body), level))
     length, crc = struct.pack(">I", len(body)), struct.pack(">I", deflate.crc32(body, _CRC_OF_NAME))
     return b"".join([file[: pixels.begin], length, _PIXELS, body, crc, file[pixels.end :]])
+
+
+def has_resolution(*per_mm: float) -> bool:
+    """Whether PNG has a number for it."""
+    return all(0 <= density * _PER_METRE <= _MOST_PER_METRE for density in per_mm)
+
+
+def unfiltered(pixels: Decoded, per_mm: tuple[float, float], level: int) -> bytes:
+    """The file that libvips would write of grey or sRGB without filters, with nothing beside them but the resolution.
+
+    ``level`` from 1 to 12.
+    """
+    head = struct.pack(">IIBBBBB", pixels.width, pixels.height, _BYTE, _COLOURS[pixels.bands], 0, 0, 0)
+    samples, stride = memoryview(pixels.pixels), pixels.width * pixels.bands
+    rows = b"".join(part for at in range(0, len(samples), stride) for part in (_NO_FILTER, samples[at : at + stride]))
+    return b"".join(
+        [
+            _SIGNATURE,
+            *_chunk(_HEADER, head),
+            *_chunk(_RESOLUTION, struct.pack(">IIB", *(round(density * _PER_METRE) for density in per_mm), 1)),
+            *_chunk(_PIXELS, deflate.zlib_compress(rows, level)),
+            _END,
+        ]
+    )
+
+
+def _chunk(name: bytes, body: bytes | bytearray) -> tuple[bytes, bytes, bytes | bytearray, bytes]:
+    crc = deflate.crc32(body, zlib.crc32(name))
+    return struct.pack(">I", len(body)), name, body, struct.pack(">I", crc)
 
 
 def _head(data: Data) -> _Head | None:

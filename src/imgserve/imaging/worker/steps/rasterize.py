@@ -11,6 +11,10 @@ def opened(picture: Picture, operation: Rasterize, size: Size, dpi: float) -> Ca
     """RGBA, exactly ``size``: ``fill`` stretches, with ``contain`` the SVG places itself. Raises SvgInvalid."""
     if picture.format != "svg":
         raise sizing.not_svg()
-    # By a scale the drawing fills its size, whose sides are rounded.
-    is_stretched = operation.fit == "fill" or operation.scale is not None
-    return Canvas(draw.draw(bytes(picture.data), size, is_stretched=is_stretched, dpi=dpi), frames=1)
+    image = draw.draw(bytes(picture.data), size, is_stretched=is_stretched(operation), dpi=dpi)
+    return Canvas(image, frames=1)
+
+
+def is_stretched(operation: Rasterize) -> bool:
+    """By a scale too the drawing fills its size, whose sides are rounded."""
+    return operation.fit == "fill" or operation.scale is not None

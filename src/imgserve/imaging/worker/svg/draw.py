@@ -6,20 +6,18 @@ Called by the steps. In: the bytes of the file. Out: a lazy image. Placement fol
 """
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 import pyvips
 
 from imgserve.imaging.worker.colour import convert
-from imgserve.imaging.worker.svg import background, sizing, stylesheet
+from imgserve.imaging.worker.formats.turbojpeg import Decoded
+from imgserve.imaging.worker.svg import background, rounding, sizing, stylesheet
 from imgserve.imaging.worker.svg.markup import Root, find_root
 from imgserve.request.imageinfo import Size
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _PLACEMENT = re.compile(rb"\s*(?:defer\s+)?(?:(none)|x(Min|Mid|Max)Y(Min|Mid|Max))(?:\s+(meet|slice))?\s*$")
-_ALPHA = 3  # its band's number
-_ERROR = 0.001  # of libvips' division: a whole number may come out as a little more, which ceil would raise by one
 _FRACTION = {b"Min": 0.0, b"Mid": 0.5, b"Max": 1.0}
 
 
@@ -37,14 +35,37 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = sizing.NEU
 
     The image is lazy: a broken SVG may fail here or later. Raises SvgInvalid.
     """
+    root = _root(data, size)
+    image = rounding.rounded(_drawing(root, size, is_stretched=is_stretched, dpi=dpi))
+    ground = background.background(root)
+    return image if ground is None else convert.over(image, ground)
+
+
+def at_once(data: bytes, size: Size, *, is_stretched: bool, dpi: float) -> tuple[Decoded, float] | None:
+    """As ``draw``: the pixels in RGBA, and their number in a millimetre. None of a large drawing, or one with a ground.
+
+    Raises SvgInvalid, pyvips.Error.
+    """
+    root = _root(data, size) if rounding.is_small(size.width_px, size.height_px) else None
+    if root is None or background.background(root) is not None:
+        return None
+    image = _drawing(root, size, is_stretched=is_stretched, dpi=dpi)
+    return rounding.at_once(image), image.xres
+
+
+def _root(data: bytes, size: Size) -> Root:
     root = find_root(data)
     if root is None:
         raise sizing.not_svg()
-    root = stylesheet.for_screen(root, size)
+    return stylesheet.for_screen(root, size)
+
+
+def _drawing(root: Root, size: Size, *, is_stretched: bool, dpi: float) -> pyvips.Image:
+    """As libvips draws it, lazy."""
     changes = {b"width": b"%d" % size.width_px, b"height": b"%d" % size.height_px, b"style": _style(root, size)}
     box = _view_box(root)
     if box is None or is_stretched:
-        width, height = sizing.natural_size(root.data, dpi)
+        width, height = sizing.size_of_measured(root, dpi)
         box = _whole_view(root, box, width, height) if box else Box(0, 0, width, height)
         changes[b"viewBox"] = b"%.9g %.9g %.9g %.9g" % box
     if is_stretched:
@@ -52,26 +73,7 @@ def draw(data: bytes, size: Size, *, is_stretched: bool, dpi: float = sizing.NEU
     image = sizing.load(root.start_with(changes) + root.data[root.tag_end :], dpi=dpi)
     if (image.width, image.height) != (size.width_px, size.height_px):
         image = image.thumbnail_image(size.width_px, height=size.height_px, size="force")
-    image = _rounded(image)
-    ground = background.background(root)
-    return image if ground is None else convert.over(image, ground)
-
-
-def _rounded(image: pyvips.Image) -> pyvips.Image:
-    """The drawing with rounded colours: libvips divides cairo's colours by their alpha and rounds down."""
-    alpha = image.extract_band(_ALPHA)
-    indices = (image.extract_band(0, n=_ALPHA) + alpha * 256).cast("ushort")
-    return indices.maplut(_nearest()).bandjoin(alpha).copy(interpretation="srgb")
-
-
-@lru_cache(maxsize=1)
-def _nearest() -> pyvips.Image:
-    """A table by alpha * 256 + colour. The premultiplied colour, before the division, was the next whole number."""
-    index = pyvips.Image.identity(ushort=True)
-    alpha = (index / 256).floor()
-    product = ((index - alpha * 256) * alpha / 255 - _ERROR).ceil()
-    whole = (alpha == 0).ifthenelse(1, alpha)
-    return (product * 255 / whole).rint().cast("uchar").copy_memory()
+    return image
 
 
 def _style(root: Root, size: Size) -> bytes:
