@@ -17,10 +17,10 @@ from imgserve.engine.config import OnDemandConfig
 from imgserve.engine.intake import Draining
 from imgserve.engine.ondemand_slots import Slots
 from imgserve.engine.pictures import Inputs, NamedPictures
-from imgserve.engine.probe import info_of
+from imgserve.engine.probe import FIRST_BYTES, info_of
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
-from imgserve.imaging.faults import RenderFailed, RenderTimeout
+from imgserve.imaging.faults import RenderFailed, RenderTimeout, WorkerDied
 from imgserve.imaging.messages import Include, Inspected, Written
 from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Defaults, Format
@@ -31,6 +31,7 @@ from imgserve.request.principal import Principal
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, resolve
 from imgserve.request.source import Source
+from imgserve.request.wish import Given, is_settled
 from imgserve.telemetry.stage import stage
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceRefused, TransfersBusy
@@ -39,6 +40,9 @@ from imgserve.transfer.fetch import Fetch
 MEMORY_PATIENCE_S = 5.0
 # Beside a source's own time-out, for its waits: for a free transfer, and for memory.
 FETCH_PATIENCE_S = 10.0
+# A source up to this size is waited for before its header is read: that saves a request to a worker. A larger one is
+# refused by its beginning.
+_SMALL_BYTES = 2_000_000
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -175,8 +179,12 @@ class OnDemand:
         """
         with stage("on_demand"):
             came_at = time.perf_counter()
-            with stage("probe", is_outer=True):
-                info = await info_of(fetch, recipe, self._pool, principal.id, "request")
+            info = await self._made(fetch, recipe, principal, came_at) if is_settled(recipe) else None
+            if isinstance(info, Picture):
+                return info
+            if info is None:
+                with stage("probe", is_outer=True):
+                    info = await info_of(fetch, recipe, self._pool, principal.id, "request")
             rendering = self._resolved(recipe, info, choose)
             with stage("fetch", is_outer=True):
                 source = await fetch.finish()
@@ -186,6 +194,35 @@ class OnDemand:
             fetched_at = time.perf_counter()
             with inputs:
                 return await self._rendered(inputs, info, rendering, principal, came_at, fetched_at)
+
+    async def _made(
+        self, fetch: Fetch, recipe: Recipe, principal: Principal, came_at: float
+    ) -> Picture | ImageInfo | None:
+        """A small picture, by one request to a worker in place of two; or its header, if that takes two; or None."""
+        with stage("fetch", is_outer=True):
+            await fetch.more(FIRST_BYTES)
+            if fetch.size_bytes is None or fetch.size_bytes > _SMALL_BYTES:
+                return None
+            source = await fetch.finish()
+        timed = _Timed(came_at, time.perf_counter())
+        try:
+            with stage("render", is_outer=True), of_source():
+                info, made = await self._pool.made(
+                    source,
+                    Given(recipe),
+                    recipe.load,
+                    self._defaults,
+                    principal=principal.id,
+                    on_start=timed.start,
+                    on_written=timed.count,
+                )
+        except WorkerDied:  # which may happen for reasons of its own: once more, in two steps
+            return None
+        if made is None:
+            return info
+        rendering, blob = made
+        log_ignored(recipe.encode, rendering.format)
+        return timed.picture(blob, rendering.format)
 
     def _resolved(self, recipe: Recipe, info: ImageInfo, choose: Callable[[ImageInfo], Format]) -> Rendering:
         if recipe.encode.format is None:
@@ -204,16 +241,7 @@ class OnDemand:
         came_at: float,
         fetched_at: float,
     ) -> Picture:
-        started_at, encodes = fetched_at, 1
-
-        def start() -> None:
-            nonlocal started_at
-            started_at = time.perf_counter()
-
-        def count(written: Written) -> None:
-            nonlocal encodes
-            encodes = written.encodes
-
+        timed = _Timed(came_at, fetched_at)
         with stage("render", is_outer=True), of_source():
             blob = await self._pool.render(
                 inputs.source,
@@ -222,12 +250,28 @@ class OnDemand:
                 is_svg=info.is_svg,
                 principal=principal.id,
                 work="request",
-                on_start=start,
-                on_written=count,
+                on_start=timed.start,
+                on_written=timed.count,
             )
-        ended_at = time.perf_counter()
-        fetch_s, wait_s, render_s = fetched_at - came_at, started_at - fetched_at, ended_at - started_at
-        return Picture(blob, rendering.format, fetch_s, wait_s, render_s, encodes)
+        return timed.picture(blob, rendering.format)
+
+
+class _Timed:
+    """The times of a picture while it is made, and what the worker tells of it."""
+
+    def __init__(self, came_at: float, fetched_at: float) -> None:
+        self._came_at, self._fetched_at, self._started_at = came_at, fetched_at, fetched_at
+        self._encodes = 1
+
+    def start(self) -> None:
+        self._started_at = time.perf_counter()
+
+    def count(self, written: Written) -> None:
+        self._encodes = written.encodes
+
+    def picture(self, blob: Blob, output: Format) -> Picture:
+        fetch_s, wait_s = self._fetched_at - self._came_at, self._started_at - self._fetched_at
+        return Picture(blob, output, fetch_s, wait_s, time.perf_counter() - self._started_at, self._encodes)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ from imgserve.engine.ondemand import of_source
 from imgserve.engine.originals import Original
 from imgserve.engine.pictures import Inputs
 from imgserve.engine.render import Renderer
-from imgserve.imaging.faults import REPORTED, MaxBytesUnreachable
+from imgserve.imaging.faults import REPORTED, MaxBytesUnreachable, WorkerDied
 from imgserve.imaging.pool import Pool
+from imgserve.request import wish as wishes
 from imgserve.request.dialects.dialect import Asked, Planned
 from imgserve.request.encode import Defaults, Encode
 from imgserve.request.geometry import Part
@@ -62,18 +63,20 @@ class Renditions:
 
     async def info(self, original: Original, principal: str, load: LoadOptions = DEFAULT_LOAD) -> ImageInfo:
         """The header of what ``load`` takes of the source. Raises the pool's faults."""
-        place = original.identity, load
-        info = self._infos.get(place)
+        info = self._infos.get((original.identity, load))
         if info is None:
             with stage("probe", is_outer=True), of_source():
                 info = await self._pool.probe(
                     original.blob, is_complete=True, load=load, principal=principal, work="request"
                 )
             assert info is not None, "a complete source is always decided"
-            self._infos[place] = info
-            if len(self._infos) > _MOST_INFOS:
-                self._infos.popitem(last=False)
+            self._remember(original, load, info)
         return info
+
+    def _remember(self, original: Original, load: LoadOptions, info: ImageInfo) -> None:
+        self._infos[original.identity, load] = info
+        if len(self._infos) > _MOST_INFOS:
+            self._infos.popitem(last=False)
 
     async def media_type(self, original: Original, principal: str) -> str:
         """That of the source's own bytes. An SVG as it comes is no picture: it may run scripts.
@@ -89,6 +92,8 @@ class Renditions:
     async def of(self, mount: Mount, asked: Asked[Any], original: Original) -> Rendered:
         """The picture, which the caller closes. Raises UrlRefused, RequestInvalid, the faults of transfers and pool."""
         principal = mount.principal.id
+        if (rendered := await self._made(mount, asked, original)) is not None:
+            return rendered
         info = await self.info(original, principal, mount.dialect.load)
         planned = mount.dialect.plan(asked.parameters, info)
         headers = mount.dialect.headers(asked, info, planned)
@@ -121,6 +126,30 @@ class Renditions:
             except MaxBytesUnreachable:  # the originals send what they have
                 rendering = _of_any_size(rendering, planned.quality_if_too_large)
                 blob = await self._render(inputs, info, rendering, principal)
+        return Rendered(blob, _meta(MEDIA_TYPE[rendering.format], headers))
+
+    async def _made(self, mount: Mount, asked: Asked[Any], original: Original) -> Rendered | None:
+        """A picture whose source was not looked at yet, by one request to a worker in place of two, if that does."""
+        wish, load = wishes.of(asked.parameters), mount.dialect.load
+        if wish is None or (original.identity, load) in self._infos:
+            return None
+        try:
+            with stage("render", is_outer=True), of_source():
+                info, made = await self._pool.made(
+                    original.blob,
+                    wish,
+                    load,
+                    self._defaults,
+                    principal=mount.principal.id,
+                    on_start=gets.stage_until_called("wait"),
+                )
+        except WorkerDied:  # which may happen for reasons of its own: once more, in two steps
+            return None
+        self._remember(original, load, info)
+        if made is None:
+            return None
+        rendering, blob = made
+        headers = mount.dialect.headers(asked, info, Planned(rendering.recipe))
         return Rendered(blob, _meta(MEDIA_TYPE[rendering.format], headers))
 
     async def _render(

@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from imgserve.errors import Sentence, Word
-from imgserve.request.encode import MOST_ENCODES, Format
+from imgserve.request.encode import MOST_ENCODES, Defaults, Format
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import LoadOptions, Recipe
 from imgserve.request.rendering import Rendering
 from imgserve.request.warning import Warnings
+from imgserve.request.wish import Wish
 
 SYSTEM_LIBVIPS, OWN_LIBVIPS = "system", "own"  # a worker's argument: which libvips it may use
 WORKER, TEMPLATE = "worker", "template"  # and its role
@@ -55,6 +56,15 @@ class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
     limits: Limits
     svg_cpu_s: float = math.inf
     batch: int = 0
+
+
+class MakeRequest(msgspec.Struct, frozen=True, tag="make"):
+    """Read the header, as ``load`` says, find the recipe for it, and render. Descriptors: the source, the result."""
+
+    wish: Wish
+    load: LoadOptions
+    defaults: Defaults
+    limits: Limits
 
 
 class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):
@@ -173,6 +183,13 @@ class Inspected(msgspec.Struct, frozen=True, tag="inspected"):
     position: Position | None = None
 
 
+class Made(msgspec.Struct, frozen=True, tag="made"):
+    """``written`` None: nothing is rendered, since more than the header is needed, or there is no recipe for it."""
+
+    info: ImageInfo
+    written: Written | None = None
+
+
 class TrimBox(msgspec.Struct, frozen=True, tag="trim_box"):
     """The part that a trim keeps."""
 
@@ -195,7 +212,8 @@ class Sanitized(msgspec.Struct, frozen=True, tag="sanitized"):
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """``path``: the field of the recipe at fault, such as the one that names a further picture.
 
-    ``trace`` is for the log, and set if imgserve itself is at fault. ``is_last``: the worker ends.
+    ``trace`` is for the log, and set if imgserve itself is at fault. ``is_last``: the worker ends. ``is_of_header``: no
+    pixel was decoded.
     """
 
     code: FaultCode
@@ -204,7 +222,17 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     path: Annotated[tuple[Word | int, ...], msgspec.Meta(max_length=8)] = ()
     trace: str = ""
     is_last: bool = False
+    is_of_header: bool = False
 
 
-Request = ProbeRequest | RenderRequest | DrawRequest | PageRequest | InspectRequest | TrimRequest | SanitizeRequest
-Reply = Ready | CannotStart | Probed | Written | PageRead | Inspected | TrimBox | Sanitized | Failed
+Request = (
+    ProbeRequest
+    | RenderRequest
+    | MakeRequest
+    | DrawRequest
+    | PageRequest
+    | InspectRequest
+    | TrimRequest
+    | SanitizeRequest
+)
+Reply = Ready | CannotStart | Probed | Written | Made | PageRead | Inspected | TrimBox | Sanitized | Failed

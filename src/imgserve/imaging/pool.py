@@ -31,22 +31,33 @@ from imgserve.imaging.messages import (
     Written,
 )
 from imgserve.imaging.process import CannotStartWorker, Child
-from imgserve.imaging.replies import checked_info, error_of, expect, part_of, take_page, take_result, take_svg
+from imgserve.imaging.replies import (
+    checked_info,
+    distrusted,
+    error_of,
+    expect,
+    part_of,
+    take_page,
+    take_result,
+    take_svg,
+)
 from imgserve.imaging.sealed import read_only
 from imgserve.imaging.staff import RENDER, Staff, Staffing, Work
-from imgserve.request.encode import Format
+from imgserve.request.encode import Defaults, Format
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import Page
 from imgserve.request.recipe import DEFAULT_LOAD, LoadOptions, Recipe
 from imgserve.request.rendering import Rendering, steps_of
+from imgserve.request.wish import Wish, rendering_of
 from imgserve.telemetry import logs
 from imgserve.telemetry.states import State
 
 # A worker gets sealed bytes only, so the beginning of a download is copied. Nearly all headers fit into the first few
 # bytes, which travel in the request; a header beyond the second limit is read when the download is complete.
 _HEAD_BYTES, _MOST_COPIED_BYTES = 16_384, 1 << 20
+_DECODING = messages.RenderRequest | messages.MakeRequest | messages.InspectRequest | messages.TrimRequest
 _MOST_MEDIA_TYPE = 200  # a header may be longer than a packet
 
 
@@ -140,7 +151,10 @@ class Pool:
         with read_only(*([source] if source is not None else [])) as descriptors:
             async with self._staff.worker(self._staff.role_for_intake(principal), principal, work) as child:
                 reply = await self._ask(child, request, descriptors, self._config.probe_timeout_s)
-                return checked_info(expect(Probed, reply), self._limits)
+                probed = expect(Probed, reply)
+                if probed.info is not None:
+                    checked_info(probed.info, self._limits)
+                return probed
 
     async def draw(self, drawing: Drawing, *, principal: str = "") -> Blob:
         """A placeholder or failure picture, which the caller closes.
@@ -186,6 +200,38 @@ class Pool:
                 on_start()
                 size, output = rendering.size, rendering.format
                 return await self._write(child, request, descriptors, timeout_s, size, output, on_written)
+
+    async def made(
+        self,
+        source: Blob,
+        wish: Wish,
+        load: LoadOptions,
+        defaults: Defaults,
+        *,
+        principal: str = "",
+        work: Work = "request",
+        on_start: Callable[[], object] = lambda: None,
+        on_written: Callable[[Written], object] = lambda _: None,
+    ) -> tuple[ImageInfo, tuple[Rendering, Blob] | None]:
+        """The header, and the finished picture, which the caller closes, by one request to a worker. None: the picture
+        needs more than the header, or there is no recipe for it, or its deadline is that of an SVG.
+
+        Raises as ``probe`` and ``render``.
+        """
+        request = messages.MakeRequest(wish, load, defaults, self._limits)
+        with read_only(source) as descriptors, Blob() as result:
+            async with self._staff.worker(RENDER, principal, work) as child:
+                on_start()
+                reply = await self._ask(child, request, [*descriptors, result.fd], self._config.render_timeout_s)
+                made = expect(messages.Made, reply)
+                info = checked_info(made.info, self._limits)
+                if made.written is None:
+                    return info, None
+                rendering = rendering_of(wish, info, self._limits, defaults)
+                if rendering is None:
+                    raise distrusted("wrote a picture that it cannot know enough for")
+                on_written(take_result(result, made.written, rendering.size, rendering.format, self._limits))
+                return info, (rendering, result.share())
 
     async def trimmed(
         self,
@@ -289,8 +335,8 @@ class Pool:
         child.renders += not isinstance(request, ProbeRequest)
         if not isinstance(reply, messages.Failed):
             return reply
-        is_render = isinstance(request, messages.RenderRequest | messages.InspectRequest | messages.TrimRequest)
-        is_broken = is_render and reply.code in ("source_unreadable", "svg_invalid")
+        is_decoded = isinstance(request, _DECODING) and not reply.is_of_header
+        is_broken = is_decoded and reply.code in ("source_unreadable", "svg_invalid")
         if is_broken or reply.code == "render_failed" or reply.is_last:
             child.kill("fault")
         if reply.trace:

@@ -14,15 +14,15 @@ from msgspec.structs import replace
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError, Sentence
 from imgserve.imaging.faults import REPORTED, WorkerDied
-from imgserve.imaging.messages import Failed, Inspected, PageRead, Probed, Reply, Sanitized, TrimBox, Written
+from imgserve.imaging.messages import Failed, Inspected, Made, PageRead, Probed, Reply, Sanitized, TrimBox, Written
 from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
 from imgserve.request.geometry import Part
-from imgserve.request.imageinfo import Size
+from imgserve.request.imageinfo import ImageInfo, Size
 from imgserve.request.limits import Limits
 from imgserve.request.page import MOST_BYTES, Page
 
-_Kind = TypeVar("_Kind", Probed, Written, PageRead, Inspected, TrimBox, Sanitized)
+_Kind = TypeVar("_Kind", Probed, Written, Made, PageRead, Inspected, TrimBox, Sanitized)
 _LONGEST_DETAIL = 500
 # An encoder's worst case: eight bytes for each pixel of 16 bits, as many again for data that does not compress, tables,
 # a profile (1 MB) and metadata (200 KB).
@@ -39,22 +39,19 @@ def error_of(reply: Failed) -> ImgserveError:
 def expect(kind: type[_Kind], reply: Reply) -> _Kind:
     """Raises WorkerDied for another kind."""
     if not isinstance(reply, kind):
-        raise _distrusted("gave an answer of the wrong kind")
+        raise distrusted("gave an answer of the wrong kind")
     return reply
 
 
-def checked_info(probed: Probed, limits: Limits) -> Probed:
-    """The result of a probe, checked against the worker's own limits. Raises WorkerDied."""
-    info = probed.info
-    if info is None:
-        return probed
+def checked_info(info: ImageInfo, limits: Limits) -> ImageInfo:
+    """A source's header, checked against the worker's own limits. Raises WorkerDied."""
     sides = (info.width_px, info.height_px)
     is_size = all(math.isfinite(side) and side > 0 for side in sides)
     is_within = info.is_svg or math.prod(sides) <= limits.frame_pixels
     is_upright = 1 <= info.orientation <= 8
     if not is_size or not is_within or not is_upright or not 1 <= info.frames <= limits.frames:
-        raise _distrusted("reported a size that no picture has")
-    return probed
+        raise distrusted("reported a size that no picture has")
+    return info
 
 
 def part_of(whole: Size, box: TrimBox) -> Part:
@@ -62,7 +59,7 @@ def part_of(whole: Size, box: TrimBox) -> Part:
     is_across = 0 <= box.left < box.left + box.width <= whole.width_px
     is_down = 0 <= box.top < box.top + box.height <= whole.height_px
     if not (is_across and is_down):
-        raise _distrusted("reported a part that the picture does not have")
+        raise distrusted("reported a part that the picture does not have")
     return Part(box.left, box.top, Size(box.width, box.height))
 
 
@@ -73,11 +70,11 @@ def take_result(result: Blob, written: Written, size: Size | None, output_format
     """
     size = size or _within(written.size, limits)
     if (written.size, written.format) != (size, output_format):
-        raise _distrusted("wrote another picture than it was asked for")
+        raise distrusted("wrote another picture than it was asked for")
     if not result.measure():
-        raise _distrusted("did not seal its result")
+        raise distrusted("did not seal its result")
     if not 0 < result.size <= most_bytes(written.size, output_format, limits):
-        raise _distrusted("wrote a result of a length that the picture cannot have")
+        raise distrusted("wrote a result of a length that the picture cannot have")
     return replace(written, warnings=tuple(replace(each, detail=_shown(each.detail)) for each in written.warnings))
 
 
@@ -90,21 +87,21 @@ def _within(size: Size, limits: Limits) -> Size | None:
 def take_page(result: Blob) -> Page:
     """The page that a worker has read. Raises WorkerDied."""
     if not result.measure():
-        raise _distrusted("did not seal its result")
+        raise distrusted("did not seal its result")
     if result.size > _MOST_PAGE_BYTES:
-        raise _distrusted("reported more than an upload page holds")
+        raise distrusted("reported more than an upload page holds")
     try:
         return _PAGES.decode(result.read())
     except msgspec.DecodeError:
-        raise _distrusted("reported something that no upload page holds") from None
+        raise distrusted("reported something that no upload page holds") from None
 
 
 def take_svg(result: Blob, limits: Limits) -> None:
     """Raises WorkerDied if it could still change, or is longer than an SVG may be."""
     if not result.measure():
-        raise _distrusted("did not seal its result")
+        raise distrusted("did not seal its result")
     if not 0 < result.size <= limits.svg_bytes:
-        raise _distrusted("wrote a result of a length that an SVG cannot have")
+        raise distrusted("wrote a result of a length that an SVG cannot have")
 
 
 def most_bytes(size: Size, output_format: Format, limits: Limits) -> int:
@@ -114,7 +111,8 @@ def most_bytes(size: Size, output_format: Format, limits: Limits) -> int:
     return _BYTES_OF_FILE + frames * (_BYTES_OF_FRAME + _BYTES_OF_PIXEL * pixels)
 
 
-def _distrusted(what: str) -> WorkerDied:
+def distrusted(what: str) -> WorkerDied:
+    """The end of a worker whose reply cannot be true."""
     return WorkerDied(f"the render worker {what} and was ended", "try again")
 
 

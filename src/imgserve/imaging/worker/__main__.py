@@ -35,6 +35,7 @@ from imgserve.imaging.worker import draw, fonts, library, pipeline, probe, sandb
 from imgserve.imaging.worker.pixelcache import UNCACHED, Batches, PixelCache
 from imgserve.imaging.worker.source import Data
 from imgserve.imaging.worker.svg import sanitize, watch
+from imgserve.request.wish import rendering_of
 
 COLLECT_AFTER = 20_000
 PROBE_CPU_S = 0.2
@@ -115,8 +116,9 @@ def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp, cac
         return Failed("render_failed", "imgserve met an unexpected fault while rendering", trace=trace[-8000:])
 
 
-def _failed(fault: ImgserveError, *, is_last: bool = False) -> Failed:
-    return Failed(cast(FaultCode, fault.code), fault.detail, fault.hint, fault.path, is_last=is_last)
+def _failed(fault: ImgserveError, *, is_last: bool = False, is_of_header: bool = False) -> Failed:
+    code = cast(FaultCode, fault.code)
+    return Failed(code, fault.detail, fault.hint, fault.path, is_last=is_last, is_of_header=is_of_header)
 
 
 def _give_up(connection: socket.socket, fault: ImgserveError) -> None:
@@ -125,8 +127,6 @@ def _give_up(connection: socket.socket, fault: ImgserveError) -> None:
 
 
 def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp, cache: PixelCache) -> Reply:
-    """The result's descriptor is the last one; it is sealed behind the result."""
-    reply: Reply
     match request:
         case messages.ProbeRequest():
             data = _mapped(descriptors[0], is_read_whole=False) if descriptors else request.head
@@ -149,25 +149,61 @@ def _result(request: Request, descriptors: list[int], give_up: watch.GiveUp, cac
             data = _mapped(descriptors[0], is_read_whole=True)
             left, top, size = pipeline.trimmed(data, request.recipe, request.format, request.limits, watched, cache)
             return messages.TrimBox(left, top, size.width_px, size.height_px)
+    reply, is_written = _file(request, descriptors, give_up, cache)
+    if is_written:
+        seal_result(descriptors[-1])
+    return reply
+
+
+def _file(
+    request: messages.RenderRequest
+    | messages.MakeRequest
+    | messages.DrawRequest
+    | messages.SanitizeRequest
+    | messages.PageRequest,
+    descriptors: list[int],
+    give_up: watch.GiveUp,
+    cache: PixelCache,
+) -> tuple[Reply, bool]:
+    """The result's descriptor is the last one. Whether it was written, and is to be sealed."""
+    match request:
         case messages.RenderRequest():
-            reply = _rendered(request, descriptors, give_up, cache)
+            return _rendered(request, descriptors, give_up, cache), True
+        case messages.MakeRequest():
+            made = _made(request, descriptors, give_up)
+            return made, isinstance(made, messages.Made) and made.written is not None
         case messages.DrawRequest():
-            reply = draw.draw(request.drawing, request.limits, descriptors[-1])
+            return draw.draw(request.drawing, request.limits, descriptors[-1]), True
         case messages.SanitizeRequest():
             watched = functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)
             document = sanitize.sanitized(_mapped(descriptors[0], is_read_whole=True), request.limits, watched)
-            if document is None:
-                return messages.Sanitized(is_possible=False)
-            save.write_bytes(document, descriptors[-1])
-            reply = messages.Sanitized(is_possible=True)
+            if document is not None:
+                save.write_bytes(document, descriptors[-1])
+            return messages.Sanitized(is_possible=document is not None), document is not None
         case messages.PageRequest():
             from imgserve.imaging.worker.html import page  # most workers never see one
 
             contents = page.read(bytes(_mapped(descriptors[0], is_read_whole=True)), request.media_type)
             save.write_bytes(msgspec.msgpack.encode(contents), descriptors[-1])
-            reply = messages.PageRead()
-    seal_result(descriptors[-1])
-    return reply
+            return messages.PageRead(), True
+
+
+def _made(request: messages.MakeRequest, descriptors: list[int], give_up: watch.GiveUp) -> messages.Made | Failed:
+    """The server tells what is wrong with a wish: it finds the same for the same header."""
+    data, limits = _mapped(descriptors[0], is_read_whole=True), request.limits
+    watched = functools.partial(watch.cpu_time, give_up, PROBE_CPU_S)
+    try:
+        info = probe.probe(data, limits, is_complete=True, options=request.load, watched=watched)
+    except tuple(faults.REPORTED.values()) as fault:
+        return _failed(fault, is_of_header=True)
+    assert info is not None, "a complete source is always decided"
+    try:
+        rendering = rendering_of(request.wish, info, limits, request.defaults)
+    except ImgserveError:
+        rendering = None
+    if rendering is None:
+        return messages.Made(info)
+    return messages.Made(info, pipeline.render(data, rendering, limits, descriptors[-1]))
 
 
 def _rendered(

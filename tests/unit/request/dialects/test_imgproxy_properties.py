@@ -29,6 +29,7 @@ from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.rotate import Rotate
 from imgserve.request.recipe import Recipe, check_operations
 from imgserve.request.rendering import steps_of
+from imgserve.request.wish import OfImgproxy
 from imgserve.setting import Secret
 
 PAIRS = 2_000
@@ -103,6 +104,13 @@ def test_what_is_generated_is_parsed_to_the_same(options: list[str], source: str
     path = DIALECT.generate(asked, wishes)
     assert DIALECT.parse(path, wishes, 0.0) == asked
     assert DIALECT.generate(DIALECT.parse(path, wishes, 0.0), wishes) == path
+
+
+@given(st.lists(OPTION, max_size=8), WISHES)
+def test_a_worker_gets_the_same_parameters(options: list[str], wishes: Negotiable) -> None:
+    asked = OPEN.parse("/".join(("/unsafe", *options, "plain", "a")), wishes, 0.0)
+    wish = OfImgproxy(asked.parameters)
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(wish), type=OfImgproxy) == wish
 
 
 @given(TEXT, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))

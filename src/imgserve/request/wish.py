@@ -1,0 +1,53 @@
+"""What is wished for before the source's header is known: a recipe, or what becomes one once it is known.
+
+Values that a worker can get, so that it reads the header and renders in one step. Pure.
+"""
+
+import msgspec
+
+from imgserve.request.dialects.imgproxy import plan
+from imgserve.request.dialects.imgproxy.parameters import Parameters
+from imgserve.request.encode import Defaults
+from imgserve.request.imageinfo import ImageInfo
+from imgserve.request.limits import Limits
+from imgserve.request.operations.rasterize import Rasterize
+from imgserve.request.recipe import Recipe
+from imgserve.request.rendering import Rendering, resolve
+
+
+class Given(msgspec.Struct, frozen=True, tag="recipe"):
+    recipe: Recipe
+
+    def recipe_for(self, _info: ImageInfo) -> Recipe | None:
+        return self.recipe if is_settled(self.recipe) else None
+
+
+class OfImgproxy(msgspec.Struct, frozen=True, tag="imgproxy"):
+    parameters: Parameters
+
+    def recipe_for(self, info: ImageInfo) -> Recipe | None:
+        """Raises ImgproxyRefused."""
+        planned = plan.plan(self.parameters, info)
+        needs_more = planned.trim is not None or planned.is_source or planned.recipe.encode.max_bytes is not None
+        return planned.recipe if is_settled(planned.recipe) and not needs_more else None
+
+
+# ``recipe_for`` a header is None where the picture needs more: other sources, the pixels, or several tries.
+Wish = Given | OfImgproxy
+
+
+def of(parameters: object) -> Wish | None:
+    """From the parameters of a dialect; None for one whose plans depend on a mount's settings, too."""
+    return OfImgproxy(parameters) if isinstance(parameters, Parameters) else None
+
+
+def rendering_of(wish: Wish, info: ImageInfo, limits: Limits, defaults: Defaults) -> Rendering | None:
+    """None also for an SVG: it has a deadline of its own. Raises UrlRefused, and as ``resolve`` does."""
+    recipe = None if info.is_svg else wish.recipe_for(info)
+    return None if recipe is None else resolve(recipe, info, limits, defaults)
+
+
+def is_settled(recipe: Recipe) -> bool:
+    """Whether nothing but the header of a raster source is needed to resolve and to render it."""
+    is_for_svg = any(isinstance(operation, Rasterize) for operation in recipe.operations)
+    return recipe.encode.format is not None and not recipe.further and not is_for_svg
