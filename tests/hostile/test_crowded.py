@@ -122,7 +122,7 @@ def test_a_flood_of_refused_clients_holds_few_descriptors(tmp_path: Path) -> Non
             for _ in range(3 * MOST):
                 client = stack.enter_context(connected(server))
                 assert client.recv(12) == b"HTTP/1.1 503"
-            assert open_descriptors(server) <= before + MOST + 1
+            assert open_descriptors(server) < before + 2 * MOST
             one_more = stack.enter_context(connected(server))
             one_more.recv(4096)
             assert one_more.recv(4096) == b""
