@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import uvicorn
@@ -20,6 +20,7 @@ from imgserve.api.http.acceptor import Acceptor
 from imgserve.api.http.asgi import App, new_request_id
 from imgserve.api.http.framing import Framing
 from imgserve.api.http.headers import STRICT
+from imgserve.api.http.joined import Joined
 from imgserve.api.http.request_head import RequestRefused
 from imgserve.api.http.slots import Slot, Slots
 from imgserve.api.http.tls import Certificate
@@ -29,8 +30,8 @@ from imgserve.telemetry import logs
 # raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
 # connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE;
 # servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline, flow, url, headers,
-# on_response_complete, _unset_keepalive_if_required, and keep_alive, more_body, response_started and response_complete
-# of cycle.
+# on_response_complete, _unset_keepalive_if_required, and keep_alive, more_body, response_started, response_complete and
+# transport of cycle.
 
 BACKLOG = 2048
 # Target and fields in; header lines and the body out, or None.
@@ -166,6 +167,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self.quick is None or not self._answer(self.quick):
             super().on_headers_complete()
+            self.cycle.transport = cast(asyncio.Transport, Joined(self.transport, self.loop))
 
     def _answer(self, quick: Quick) -> bool:
         """Answer at once, if this needs no application and no other answer is still to come."""

@@ -1,0 +1,46 @@
+"""One write for the head of a response and the beginning of its body. For ``connection``.
+
+uvicorn writes each by itself, and each write is a call of the system that sends a segment and wakes the client. In: the
+writes of one response. Out: the same bytes on the transport, at the latest in the next turn of the event loop.
+"""
+
+import asyncio
+
+# A longer piece is written by itself: to copy it would cost more than the call.
+MOST_JOINED = 32_768
+
+
+class Joined:
+    """The transport that one response is written to: what uvicorn's cycle uses of one."""
+
+    __slots__ = ("_head", "_is_begun", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self._is_begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._is_begun:  # that is the head, which a stream may let wait for its body
+            self._is_begun = True
+            self._head = data
+            self._loop.call_soon(self._flush)
+        elif self._head and len(data) <= MOST_JOINED:
+            self._head += data
+            self._flush()
+        else:
+            self._flush()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
