@@ -1,12 +1,13 @@
-"""How soon a POST is answered, how many at once, and what memory it takes; method and caveats in README.md here.
+"""How soon a POST is answered, how many a second and at once, and their memory; method and caveats in README.md here.
 
-    python -m bench.accept [--rounds N] [--posts N] [--at-once N] [--jobs N | --soak] [--data-dir DIR]
+    python -m bench.accept [--rounds N] [--posts N] [--accepts N] [--at-once N] [--jobs N | --soak] [--data-dir DIR]
 
 Latency is compared with a bare script that does the same probe and placeholder PUT, in turns with it.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
@@ -33,12 +35,14 @@ from imgserve.request.imageinfo import Size
 from imgserve.request.limits import Limits
 
 TARGET_RATIO, TARGET_IDLE_MB = 3.0, 160.0
+CLIENTS, TARGET_ACCEPTS, SMALL_PX = 64, 1000, (320, 240)
 SOAK_JOBS = 20_000
 SAMPLES = 20
 UNDER_WAY = 16
-NOT_NOW = 301
+NOT_NOW, ACCEPTED = 301, 202
 PAUSE_S = 0.02
 _SETTLE_S = 2.0
+_SWITCHES = {"max_waiting": 1_000_000}  # for the jobs of tomorrow
 
 
 async def placeholder() -> bytes:
@@ -98,6 +102,49 @@ async def post_without_waiting(server: Daemon, peers: Peers, posts: int) -> list
     connection.close()
     await done.wait()
     return seconds
+
+
+async def many_clients(server: Daemon, peers: Peers, options: argparse.Namespace) -> None:
+    """Jobs without a placeholder that begin tomorrow, so that nothing but their acceptance is measured."""
+    peers.add("small", photo(*SMALL_PX), "image/jpeg")
+    begins_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    numbers = itertools.count()
+    seconds: list[float] = []
+
+    def job() -> bytes:
+        path = f"{next(numbers)}.jpg"
+        resize = {"operation": "resize", "width": RESULT_WIDTH_PX, "height": RESULT_HEIGHT_PX}
+        place = f"http://127.0.0.1:{peers.sink_port}/later/{path}"
+        rendering = {"operations": [resize], "destination": place, "placeholder": "none"}
+        source = f"http://127.0.0.1:{peers.source_port}/small/{path}"
+        return json.dumps({"source": source, "outputs": [rendering], "not_before": begins_at}).encode()
+
+    async def post(connection: client.Connection, count: int) -> None:
+        for _ in range(count):
+            started = time.monotonic()
+            reply = await connection.ask("/v1/jobs", job(), "Content-Type: application/json\r\n")
+            assert reply.status == ACCEPTED, reply
+            seconds.append(time.monotonic() - started)
+
+    connections = [await client.connect(server.url) for _ in range(CLIENTS)]
+    rates, server_ms, workers_ms = [], [], []
+    for number in range(options.rounds + 1):
+        seconds.clear()
+        started = time.monotonic()
+        count = options.accepts // CLIENTS
+        posting = asyncio.gather(*(post(connection, count) for connection in connections))
+        used = await processes.cpu_during(posting, server.pid)
+        if number:  # the first one warms up
+            rates.append(len(seconds) / (time.monotonic() - started))
+            server_ms.append(used.own_s * 1000 / len(seconds))
+            workers_ms.append(used.children_s * 1000 / len(seconds))
+    for connection in connections:
+        connection.close()
+    print(f"{CLIENTS} clients, jobs without placeholder for tomorrow: {spread(rates, 0)} accepts/s,", end=" ")
+    print(f"target >= {TARGET_ACCEPTS}: {verdict(median(rates) >= TARGET_ACCEPTS)}")
+    print(f"  CPU ms of an accept: server {spread(server_ms)}, workers {spread(workers_ms)};", end=" ")
+    times = f"p50 {percentile(seconds, 0.5) * 1000:.0f}, p99 {percentile(seconds, 0.99) * 1000:.0f}"
+    print(f"post to reply {times} ms", flush=True)
 
 
 class Arrivals:
@@ -170,13 +217,16 @@ async def bench(options: argparse.Namespace, directory: Path) -> None:
     peers = Peers(picture)
     await peers.start()
     print(f"source: {len(picture) / 1000:.0f} KB; {options.workers} render workers")
-    with Daemon(Path(options.data_dir or directory) / "data", *LOOPBACK, workers=options.workers) as server:
+    with Daemon(
+        Path(options.data_dir or directory) / "data", *LOOPBACK, workers=options.workers, switches=_SWITCHES
+    ) as server:
         await asyncio.sleep(_SETTLE_S)
         idle_mb = processes.tree_pss_mb(server.pid)
         each = " ".join(f"{processes.pss_mb(pid):.0f}" for pid in processes.children(server.pid))
         print(f"idle: {idle_mb:.0f} MB PSS (server {processes.pss_mb(server.pid):.0f}, workers {each}),", end=" ")
         print(f"target <= {TARGET_IDLE_MB:.0f}: {verdict(idle_mb <= TARGET_IDLE_MB)}", flush=True)
         await one_client(server, peers, directory, options)
+        await many_clients(server, peers, options)
         await all_at_once(server, peers, options.at_once)
         await memory(server, peers, SOAK_JOBS if options.soak else options.jobs)
         await asyncio.to_thread(server.stop)
@@ -187,6 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("bench.accept", description="Replies and memory.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--posts", type=int, default=100, help="by the one client in each round (default: %(default)s)")
+    parser.add_argument("--accepts", type=int, default=2000, help="by 64 clients in a round (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1000, help="concurrent posts (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2000, help="of the memory bench (default: %(default)s)")
     parser.add_argument("--soak", action="store_true", help=f"{SOAK_JOBS} jobs in the memory bench")

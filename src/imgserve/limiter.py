@@ -216,7 +216,7 @@ class Limiter:
         while len(self._served) > _REMEMBERED:
             del self._served[next(iter(self._served))]
         if self._lines:
-            self._rank_anew((*keys, *ranked))
+            self._rank_anew(keys if len(keys) >= self._ranked else ranked)
 
     def _rank_anew(self, keys: Keys) -> None:
         """After a grant or a release: the place of the lines that have one of the keys behind their first."""

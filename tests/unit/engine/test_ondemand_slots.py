@@ -94,11 +94,15 @@ async def test_all_together_may_not_wait_in_greater_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("principal", "kind"), [(ALONE, OnDemandFull), (MOUNT, OnDemandQuotaFull)], ids=["of all", "of its quota"]
+    ("principal", "slots", "kind"),
+    [(ALONE, 2, OnDemandFull), (MOUNT, 1, OnDemandQuotaFull)],
+    ids=["of all", "of its quota"],
 )
-async def test_a_client_waits_so_long_and_no_longer(principal: Principal, kind: type[ImgserveError]) -> None:
+async def test_a_client_waits_so_long_and_no_longer(
+    principal: Principal, slots: int, kind: type[ImgserveError]
+) -> None:
     scene = Scene(2, 8, patience_s=0.02)
-    for number in range(2):
+    for number in range(slots):
         await scene.come(f"{number}", principal)
     late = await scene.come("late", principal)
     await asyncio.wait([late.task], timeout=20)
