@@ -16,7 +16,7 @@ from imgserve.imaging.worker.formats import libwebp, png, turbojpeg, webp
 from imgserve.imaging.worker.metadata import embed
 from imgserve.imaging.worker.metadata.kept import Blocks
 from imgserve.imaging.worker.picture import PROFILE
-from imgserve.imaging.worker.saver import palette, sizecap
+from imgserve.imaging.worker.saver import palette, repeats, sizecap
 from imgserve.imaging.worker.saver import settings as settings_of_format
 from imgserve.imaging.worker.saver.extras import Extras
 from imgserve.imaging.worker.saver.settings import Settings
@@ -32,7 +32,7 @@ _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"st
 _WITH_PROFILE = {"keep": "icc"} if pyvips.at_least_libvips(8, 15) else {}
 _METADATA = ("exif-data", "iptc-data", "xmp-data", "photoshop-data", "icc-profile-data")
 _PLAIN_BANDS = {1, 3}
-_TRUE = 255  # libvips' value
+_SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 _OPAQUE = 255
 _MAX_QUICK_PIXELS = 8_000_000  # libvips encodes a larger result without a copy in memory
 # The ratio of pixels equal to their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
@@ -104,7 +104,7 @@ def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
         return None
     is_drawing = _is_drawing(image)
     if is_drawing and _is_plain_png(image):
-        pixels = turbojpeg.Decoded(image.width, image.height, image.bands, bytes(image.write_to_memory()))
+        pixels = turbojpeg.Decoded(image.width, image.height, image.bands, vips.pixels(image))
         return png.unfiltered(pixels, (image.xres, image.yres), levels[is_drawing])
     settings = {**settings_of_format.of(encode, "png", is_drawing=is_drawing), "compression": 0}
     target = pyvips.Target.new_to_memory()
@@ -267,9 +267,9 @@ def _is_drawing(image: pyvips.Image) -> bool:
     """Whether it was an SVG, or most pixels are equal to their left neighbour, as in flat colours and lines."""
     if image.width == 1 or (vips.has(image, _LOADER) and str(image.get(_LOADER)).startswith("svg")):
         return True
-    rows = image.subsample(1, max(1, image.height // _ROWS_COMPARED))
-    left, right = rows.crop(0, 0, rows.width - 1, rows.height), rows.crop(1, 0, rows.width - 1, rows.height)
-    return bool((left == right).bandand().avg() >= _DRAWN_FROM * _TRUE)
+    every = image.height // _ROWS_COMPARED
+    rows = image.subsample(1, every) if every > 1 else image
+    return repeats.share(vips.pixels(rows), rows.width, rows.bands * _SAMPLE_BYTES[image.format]) >= _DRAWN_FROM
 
 
 def _flattened(image: pyvips.Image, background: list[int]) -> pyvips.Image:

@@ -85,6 +85,11 @@ def _text(message: pyvips.ffi.CData) -> str:
     return "" if message == pyvips.ffi.NULL else bytes(pyvips.ffi.string(message)).decode("utf-8", "replace")
 
 
+def pixels(image: pyvips.Image) -> bytes:
+    """All pixels of a small image, computed in this thread: those of libvips would cost more. Raises pyvips.Error."""
+    return bytes(pyvips.Region.new(image).fetch(0, 0, image.width, image.height))
+
+
 def has(image: pyvips.Image, field: str) -> bool:
     """Whether the image has this metadata. The list of all its names may not be text: some come from the file."""
     return int(image.get_typeof(field)) != 0

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import pyvips
 
+from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats.turbojpeg import Decoded
 
 _ALPHA = 3  # its band's number
@@ -40,8 +41,7 @@ def rounded(image: pyvips.Image) -> pyvips.Image:
 def at_once(image: pyvips.Image) -> Decoded:
     """The pixels. Raises pyvips.Error."""
     width, height = image.width, image.height
-    pixels = bytes(pyvips.Region.new(image).fetch(0, 0, width, height))
-    return Decoded(width, height, _BANDS, _nearest_colours(pixels, width, height))
+    return Decoded(width, height, _BANDS, _nearest_colours(vips.pixels(image), width, height))
 
 
 def _by_libvips(image: pyvips.Image) -> pyvips.Image:
@@ -59,7 +59,7 @@ def _nearest_colours(pixels: bytes, width: int, height: int) -> bytes:
         indices[2 * band + _LOW :: 2 * _ALPHA] = pixels[band::_BANDS]
         indices[2 * band + 1 - _LOW :: 2 * _ALPHA] = alpha
     looked_up = pyvips.Image.new_from_memory(indices, width * _ALPHA, height, 1, "ushort").maplut(_nearest())
-    colours = bytes(pyvips.Region.new(looked_up).fetch(0, 0, width * _ALPHA, height))
+    colours = vips.pixels(looked_up)
     result = bytearray(pixels)
     for band in range(_ALPHA):
         result[band::_BANDS] = colours[band::_ALPHA]
