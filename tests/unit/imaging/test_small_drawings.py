@@ -70,15 +70,17 @@ def test_a_drawing_that_librsvg_refuses_is_refused_there_too() -> None:
             render_bytes(deep, operation, size)
 
 
-def test_all_colours_are_rounded_as_by_libvips() -> None:
+@pytest.mark.parametrize("few", [0, 1_000_000])
+def test_all_colours_are_rounded_as_by_libvips(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     """Each alpha with each colour that cairo can have with it, as libvips hands it on."""
+    monkeypatch.setattr(rounding, "_FEW", few)
     alpha, product = (axis.ravel() for axis in np.mgrid[0:256, 0:256])
     possible = product <= alpha
     colour = np.where(alpha == 0, 0, product * 255 // np.maximum(alpha, 1))
-    drawn = np.stack([colour, colour[::-1] * 0, colour, alpha], axis=1)[possible].astype(np.uint8)
+    drawn = np.stack([colour, colour * 0, colour, alpha], axis=1)[possible].astype(np.uint8)
     image = pyvips.Image.new_from_memory(drawn.tobytes(), len(drawn), 1, 4, "uchar").copy(interpretation="srgb")
     expected = np.where(alpha == 0, 0, np.rint(product * 255 / np.maximum(alpha, 1)))[possible]
-    result = np.frombuffer(rounding.at_once(image).pixels, np.uint8).reshape(-1, 4)
+    result = np.frombuffer(rounding.at_once(image, len(drawn), 1).pixels, np.uint8).reshape(-1, 4)
     assert np.array_equal(result[:, 0], expected)
     assert np.array_equal(result[:, 2], expected)
     assert not result[:, 1].any()

@@ -104,7 +104,8 @@ def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
         return None
     is_drawing = _is_drawing(image)
     if is_drawing and _is_plain_png(image):
-        pixels = turbojpeg.Decoded(image.width, image.height, image.bands, vips.pixels(image))
+        width, height = image.width, image.height
+        pixels = turbojpeg.Decoded(width, height, image.bands, vips.pixels(image, width, height))
         return png.unfiltered(pixels, (image.xres, image.yres), levels[is_drawing])
     settings = {**settings_of_format.of(encode, "png", is_drawing=is_drawing), "compression": 0}
     target = pyvips.Target.new_to_memory()
@@ -269,7 +270,8 @@ def _is_drawing(image: pyvips.Image) -> bool:
         return True
     every = image.height // _ROWS_COMPARED
     rows = image.subsample(1, every) if every > 1 else image
-    return repeats.share(vips.pixels(rows), rows.width, rows.bands * _SAMPLE_BYTES[image.format]) >= _DRAWN_FROM
+    pixels = vips.pixels(rows, rows.width, rows.height)
+    return repeats.share(pixels, rows.width, rows.bands * _SAMPLE_BYTES[image.format]) >= _DRAWN_FROM
 
 
 def _flattened(image: pyvips.Image, background: list[int]) -> pyvips.Image:

@@ -85,9 +85,12 @@ def _text(message: pyvips.ffi.CData) -> str:
     return "" if message == pyvips.ffi.NULL else bytes(pyvips.ffi.string(message)).decode("utf-8", "replace")
 
 
-def pixels(image: pyvips.Image) -> bytes:
-    """All pixels of a small image, computed in this thread: those of libvips would cost more. Raises pyvips.Error."""
-    return bytes(pyvips.Region.new(image).fetch(0, 0, image.width, image.height))
+def pixels(image: pyvips.Image, width: int, height: int) -> bytes:
+    """All pixels of a small image of this size, computed in this thread: those of libvips would cost more.
+
+    Raises pyvips.Error.
+    """
+    return bytes(pyvips.Region.new(image).fetch(0, 0, width, height))
 
 
 def has(image: pyvips.Image, field: str) -> bool:

@@ -50,7 +50,7 @@ def at_once(data: bytes, size: Size, *, is_stretched: bool, dpi: float) -> tuple
     if root is None or background.background(root) is not None:
         return None
     image = _drawing(root, size, is_stretched=is_stretched, dpi=dpi)
-    return rounding.at_once(image), image.xres
+    return rounding.at_once(image, size.width_px, size.height_px), image.xres
 
 
 def _root(data: bytes, size: Size) -> Root:
