@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,6 +160,35 @@ def test_without_a_wait_the_answer_comes_once_the_placeholders_are_out(place: Pl
     assert place.shop("GET", answer.headers["location"], Prefer="wait=1").body["ended_at"] is None
     place.release()
     assert place.shop.ended(answer.body["id"])["status"] == "succeeded"
+
+
+def test_the_answer_shows_the_job_as_a_read_does(place: Place) -> None:
+    now = datetime.now(UTC)
+    later = (now + timedelta(hours=1)).isoformat()
+    signature = f"X-Amz-Date={now:%Y%m%dT%H%M%SZ}&X-Amz-Expires=5400&X-Amz-Signature=0"
+    presigned = f"{place.web.url}{place.put_path}-b.png?{signature}"
+    job = place.three() | {"not_before": later, "deadline_s": 5000, "priority": "high"}
+    job["outputs"].append({**job["outputs"][2], "name": "signed", "destination": presigned})
+    job["outputs"].append({**job["outputs"][0], "name": "bare", "placeholder": "none", "encode": {"format": "png"}})
+    answer = place.shop.submit(job)
+    assert answer.status == 202, answer
+    read = place.shop.job(answer.body["id"])
+    assert [event["event"] for event in read.pop("timeline")] == ["output.placeholder"] * 4 + ["job.accepted"]
+    assert answer.body == read
+    assert [warning["code"] for warning in read["warnings"]] == ["destination_expires"]
+    seen = ask(place.server.data_dir, "POST", "/v1/jobs", json.dumps(job | {"priority": "low"}).encode()).body
+    read = ask(place.server.data_dir, "GET", f"/v1/jobs/{seen['id']}").body
+    assert {"timeline": read["timeline"], **seen} == read
+
+
+def test_the_answer_shows_what_another_job_has_changed(place: Place) -> None:
+    """A job without a placeholder takes over that of the older job at its destination."""
+    first = place.shop.submit(place.job(source=place.held))
+    bare = place.job(source=place.held)
+    bare["outputs"][0]["placeholder"] = "none"
+    assert place.shop.submit(bare).body["outputs"][0]["placeholder"] == "written"
+    place.release()
+    assert place.shop.ended(first.body["id"])["status"] == "superseded"
 
 
 def test_a_wait_that_runs_out(place: Place) -> None:

@@ -31,7 +31,7 @@ from imgserve.errors import ImgserveError, Spelling, dotted
 from imgserve.imaging.pool import Pool
 from imgserve.jobs.digest import digest_of, digest_of_key
 from imgserve.jobs.faults import StorageFailing
-from imgserve.jobs.model import Answer, Binding, Bound, NewJob
+from imgserve.jobs.model import Accepted, Answer, Binding, Bound, NewJob, PlaceholderResult, Untouched
 from imgserve.jobs.persist import PatientStorage, until_stored
 from imgserve.jobs.protocol import IntakeQueue
 from imgserve.request.faults import beneath
@@ -72,7 +72,7 @@ class _Draft(NamedTuple):
 class Intake:
     """``prefetched`` gets the downloads that probes started, for the attempts to finish.
 
-    ``clock`` is the queue's, ``wall_clock`` that of clients.
+    ``clock`` is the queue's, ``wall_clock`` that of clients; ``wall_of`` converts a time of the first one.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Intake:
         named: NamedPictures | None = None,
         wall_clock: Callable[[], float] = time.time,
         webhooks: DefaultWebhooks | None = None,
+        wall_of: Callable[[float], float] = float,
     ) -> None:
         self._queue = queue
         self._transfers = transfers
@@ -100,6 +101,7 @@ class Intake:
         self._config = config
         self._clock = clock
         self._wall_clock = wall_clock
+        self._wall_of = wall_of
         self._new_id = new_id
         self._resolver = Resolver(transfers, limits, config.defaults(), NamedPictures() if named is None else named)
         self._admission = admission
@@ -237,7 +239,8 @@ class Intake:
     ) -> Answer:
         came_at = time.perf_counter()
         async with self._resolved(job_id, request, principal, binding) as draft:
-            entry = await self._storage.enqueue(self._by_queue_time(draft.job))
+            job = self._by_queue_time(draft.job)
+            entry = await self._storage.enqueue(job)
             failpoint.reach("intake_enqueued")
             if isinstance(entry, Answer):
                 logs.event("adopted", as_job=entry.id)
@@ -249,11 +252,23 @@ class Intake:
             if draft.job.not_before is None:  # else the source may change meanwhile
                 fetch, group = draft.take_fetch(), _destinations(draft.job.outputs)
                 self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, group)
-            await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
+            is_untouched = await until_stored(lambda: self._queue.activate(entry.number, states, self._clock()))
             failpoint.reach("intake_released")
         metrics.job_accepted()
         logs.event("accepted", number=entry.number, principal=principal.name, ms=(time.perf_counter() - came_at) * 1000)
-        return Answer(entry.number, entry.id, draft.job.outputs)
+        untouched = self._untouched(job, entry, states) if is_untouched else None
+        return Answer(entry.number, entry.id, job.outputs, untouched)
+
+    def _untouched(self, job: NewJob, entry: Accepted, states: tuple[PlaceholderResult, ...]) -> Untouched:
+        known = {result.output_id: result.state for result in states}
+        return Untouched(
+            job,
+            self._wall_of(entry.created_at),
+            self._wall_of(entry.due_at),
+            self._wall_of(entry.due_at + job.deadline_s),
+            None if job.not_before is None else self._wall_of(job.not_before),
+            tuple(known.get(output.id, output.placeholder) for output in entry.outputs),
+        )
 
     @contextlib.asynccontextmanager
     async def _resolved(

@@ -121,22 +121,43 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The row is on disk. ``held_ids`` are outputs whose destinations are held for the placeholder already."""
+    """The row is on disk. ``held_ids`` are outputs whose destinations are held for the placeholder already. Times are
+    the queue's.
+    """
 
     number: int
     id: str
     outputs: tuple[Output, ...]
     held_ids: frozenset[int] = frozenset()
+    created_at: float = 0.0
+    due_at: float = 0.0
+
+
+class Untouched(msgspec.Struct, frozen=True):
+    """A job to which nothing has happened since it was accepted, so that it need not be read to be shown.
+
+    Times are the wall clock's, instead of those of ``job``; ``placeholders`` are those of its outputs, in their order.
+    """
+
+    job: NewJob
+    created_at: float
+    due_at: float
+    deadline_at: float
+    not_before: float | None
+    placeholders: tuple[PlaceholderState, ...]
 
 
 class Answer(msgspec.Struct, frozen=True):
     """A stored job, from which a protocol makes its reply. The queue itself gives one where it adopts a job: that of an
     earlier, equal POST whose reply was lost with its server.
+
+    ``untouched`` None: what the reply shows has to be read.
     """
 
     number: int
     id: str
     outputs: tuple[ResolvedOutput, ...]
+    untouched: Untouched | None = None
 
 
 class PlaceholderResult(msgspec.Struct, frozen=True):

@@ -152,9 +152,12 @@ class IntakeQueue(PlaceholderMemory, Protocol):
     async def until_ended(self, job_id: str, timeout_s: float) -> None:
         """Return when the job has ended, as soon as that is stored, at the latest after ``timeout_s``."""
 
-    async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
+    async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> bool:
         """accepting -> queued; from here on older jobs of the same destinations are superseded. One that is not to run
         before a later time supersedes them when it is claimed.
+
+        True: the job is as it was stored, but for these placeholders; no older job, cancellation or other server has
+        changed it.
         """
 
     async def refuse(

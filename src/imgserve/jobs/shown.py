@@ -50,7 +50,7 @@ WallOf = Callable[[float], float]
 _encode = msgspec.json.Encoder().encode
 
 # An intake that is under way has not seen the placeholder's end yet; where it was refused nothing lies there.
-_PLACEHOLDERS: dict[PlaceholderState, PlaceholderView | None] = {
+PLACEHOLDERS: dict[PlaceholderState, PlaceholderView | None] = {
     "none": "none", "pending": None, "written": "written", "unknown": "unknown", "refused": "none",
     "kept": "kept",
 }  # fmt: skip
@@ -244,7 +244,7 @@ def _output(
         name=str(index),
         status=output.status,
         destination=redacted_key(output.key),
-        placeholder=_PLACEHOLDERS.get(output.placeholder),
+        placeholder=PLACEHOLDERS.get(output.placeholder),
         size_bytes=output.size_bytes,
         sha256=None if output.sha256 is None else output.sha256.hex(),
         attempts=output.attempts + output.crashes + (output.status == "delivered"),

@@ -127,6 +127,7 @@ class Components:
         self.intake = Intake(
             queue, self.transfers, self.pool, placeholders, deliveries, prefetched, admission, settings.limits, intake,
             clock, spelling=output_spelling(None), named=self.named, webhooks=self.webhooks,
+            wall_of=clock.wall_of,
         )  # fmt: skip
         self.on_demand = OnDemand(
             self.transfers, self.pool, renderer, self.named, settings.limits, intake.defaults(), settings.on_demand,

@@ -59,6 +59,22 @@ async def test_a_job_is_claimed_only_after_its_release(queue: Queue) -> None:
     ]
 
 
+async def test_an_activation_tells_whether_the_job_was_changed(queue: Queue) -> None:
+    entry = await accepted(queue)
+    assert (entry.created_at, entry.due_at) == (START, START)
+    await hold(queue, entry)
+    assert await queue.activate(entry.number, states_of(entry), START)
+    assert not await queue.activate(entry.number, states_of(entry), START)  # as after a takeover
+    newer = await accepted(queue)
+    await hold(queue, newer)
+    assert not await queue.activate(newer.number, states_of(newer), START)
+    one_of_two = await accepted(queue, output(OTHER), output(OTHER + "2"))
+    await hold(queue, one_of_two, output(OTHER), output(OTHER + "2"))
+    await released(queue, output(OTHER, is_bare=True))  # ends the older job's output there
+    states = states_of(one_of_two, output(OTHER), output(OTHER + "2"))
+    assert not await queue.activate(one_of_two.number, states, START)
+
+
 async def test_a_job_without_placeholder_says_so(queue: Queue) -> None:
     entry = await accepted(queue, output(is_bare=True))
     await queue.activate(entry.number, (), START)

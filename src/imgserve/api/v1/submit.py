@@ -28,9 +28,9 @@ from imgserve.engine.operator import JobAdmin
 from imgserve.engine.uploads import Uploads
 from imgserve.errors import ImgserveError
 from imgserve.jobs.digest import digest_of
-from imgserve.jobs.model import Binding, Bound
-from imgserve.jobs.preview import preview_of
-from imgserve.jobs.views import JobView, Preview
+from imgserve.jobs.model import Answer, Binding, Bound
+from imgserve.jobs.preview import accepted_view, preview_of
+from imgserve.jobs.views import JobView, OperatorJobView, Preview
 from imgserve.request.classic.parse import is_job
 from imgserve.request.faults import Faults, RequestInvalid
 from imgserve.request.job import JobRequest
@@ -102,11 +102,11 @@ class Submit:
                 if is_dry_run:
                     preview = preview_of(await self._intake.preview(request, principal, binding), time.time())
                 else:
-                    job_id, number = await self._taken_in(request, binding, scope)
+                    entry = await self._taken_in(request, binding, scope)
             if is_dry_run:
                 await asgi.answer_json(send, preview)
             else:
-                await self._answer(job_id, number, scope, receive, send)
+                await self._answer(entry, scope, receive, send)
         except ImgserveError as error:
             self._note(error, scope, request)
             await problems.answer(error, scope, send, status=_status_of(error))
@@ -136,10 +136,11 @@ class Submit:
         async with self._uploads.received(request.source, principal, next_chunk, most_bytes) as source:
             yield msgspec.structs.replace(request, source=source, inline=None)
 
-    async def _answer(self, job_id: str, number: int | None, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, entry: Answer | Bound, scope: Scope, receive: Receive, send: Send) -> None:
+        number, job_id = (None, entry.job_id) if isinstance(entry, Bound) else (entry.number, entry.id)
         if number is not None and prefer.wait_s(scope["headers"]) is not None:
             await self._intake.answered(number)
-        job, applied = await self._jobs.awaited(await self._admin.job(job_id), scope, receive)
+        job, applied = await self._jobs.awaited(await self._shown(entry, job_id), scope, receive)
         is_over = job.ended_at is not None and bool(applied or number is None)
         repeat = (_REPLAYED,) if number is None else ()
         headers = ((b"location", f"/v1/jobs/{job_id}".encode()), *applied, *repeat)
@@ -148,15 +149,18 @@ class Submit:
         if number is not None:
             await self._intake.answered(number)
 
-    async def _taken_in(self, request: JobRequest, binding: Binding | None, scope: Scope) -> tuple[str, int | None]:
-        """Id and number of the new job; without a number: that of the key's first request."""
+    async def _shown(self, entry: Answer | Bound, job_id: str) -> OperatorJobView:
+        if isinstance(entry, Bound) or entry.untouched is None:
+            return await self._admin.job(job_id)
+        return accepted_view(entry.untouched, entry.number)
+
+    async def _taken_in(self, request: JobRequest, binding: Binding | None, scope: Scope) -> Answer | Bound:
+        """The new job, or that of the key's first request."""
         principal: Principal = scope["principal"]
         traceparent = tracing.traceparent_in(scope["headers"])
         if binding is None:
-            entry = await self._intake.accept(request, principal, traceparent)
-            return entry.id, entry.number
-        once = await self._intake.accept_once(request, principal, binding, traceparent)
-        return (once.job_id, None) if isinstance(once, Bound) else (once.id, once.number)
+            return await self._intake.accept(request, principal, traceparent)
+        return await self._intake.accept_once(request, principal, binding, traceparent)
 
     def _note(self, error: ImgserveError, scope: Scope, request: JobRequest | None) -> None:
         discreet = error.sentence(is_discreet=True) if isinstance(error, RequestInvalid) else error.sentence()

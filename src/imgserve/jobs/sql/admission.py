@@ -1,5 +1,7 @@
 """Transactions of intake: a job comes in, is activated or refused. Each function is one transaction."""
 
+import msgspec
+
 from imgserve.jobs.config import Config
 from imgserve.jobs.model import Accepted, Answer, NewJob, Output, PlaceholderResult, PlaceholderState, intent_of
 from imgserve.jobs.protocol import Granted
@@ -52,7 +54,7 @@ def enqueue(db: Database, job: NewJob, epoch: int, config: Config, now: float) -
     outputs = tuple(_add_output(db, number, job.principal, output, due_at) for output in job.outputs)
     intents = (intent_of(output, "placeholder", 0) for output in outputs if output.placeholder == "pending")
     held_ids = (intent.output_id for intent in intents if isinstance(acquire_first(db, intent, now), Granted))
-    return Accepted(number, job.id, outputs, frozenset(held_ids))
+    return Accepted(number, job.id, outputs, frozenset(held_ids), now, due_at)
 
 
 def _add_output(db: Database, number: int, principal: str, output: ResolvedOutput, due_at: float) -> Output:
@@ -82,21 +84,28 @@ def _adopt(db: Database, number: int, job_id: str, epoch: int) -> Answer | None:
     return Answer(number, job_id, outputs)
 
 
-def activate(db: Database, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> list[str]:
-    """The keys that are free now. A job that is to wait takes its place in the order when it is claimed."""
+class Activated(msgspec.Struct, frozen=True):
+    """``keys`` are free now. ``is_untouched``: no other job, cancellation or server has changed this one."""
+
+    keys: list[str]
+    is_untouched: bool
+
+
+def activate(db: Database, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> Activated:
+    """A job that is to wait takes its place in the order when it is claimed."""
     db.lock_order(number)
-    row: tuple[int, int, int] | None = db.execute(SQL["activate"], (now, number)).fetchone()
+    row: tuple[int, int, int, int] | None = db.execute(SQL["activate"], (now, number)).fetchone()
     keys = _note(db, number, placeholders)
     if row is None:  # another server has taken the job over
         db.write_ended_late(number, 0, now)
-        return keys
-    has_older, is_open, is_activated = row
+        return Activated(keys, is_untouched=False)
+    has_older, is_open, has_ended, is_activated = row
     events.add(db, [*_placeholder_events(number, placeholders, now), (number, None, now, "job.accepted", "")])
     if has_older and is_activated:
         supersede_older(db, number, now)
     if not is_open:
         end_if_concluded(db, number, now)
-    return keys
+    return Activated(keys, is_untouched=not (has_older or has_ended))
 
 
 def refuse(

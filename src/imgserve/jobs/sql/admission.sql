@@ -24,7 +24,9 @@ UPDATE job SET is_activated = CASE WHEN coalesce(not_before, 0) <= ?1 THEN 1 ELS
     WHERE number = ?2 AND status = 'accepting'
     RETURNING EXISTS (SELECT 1 FROM output JOIN output AS older ON older.destination = output.destination
     WHERE output.job = number AND older.job < number),
-    EXISTS (SELECT 1 FROM output WHERE output.job = number AND output.status IN ('queued', 'placeholder')), is_activated
+    EXISTS (SELECT 1 FROM output WHERE output.job = number AND output.status IN ('queued', 'placeholder')),
+    EXISTS (SELECT 1 FROM output WHERE output.job = number AND output.status NOT IN ('queued', 'placeholder')),
+    is_activated
 
 -- name: is_accepting
 SELECT 1 FROM job WHERE number = ? AND status = 'accepting'

@@ -185,15 +185,19 @@ class SqlQueue(Generic[D]):
     async def wait_for_uploads(self, timeout_s: float) -> None:
         await self._wakeups.until(self._wakeups.uploads, timeout_s)
 
-    async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> None:
-        def transaction(db: D) -> list[str]:
-            keys = admission.activate(db, number, placeholders, now)
+    async def activate(self, number: int, placeholders: tuple[PlaceholderResult, ...], now: float) -> bool:
+        def transaction(db: D) -> admission.Activated:
+            activated = admission.activate(db, number, placeholders, now)
             self._wakeups.is_work_waiting = True
-            return keys
+            return activated
+
+        def announce(activated: admission.Activated) -> None:
+            self._wakeups.activated(activated.keys)
 
         self._wakeups.work.set()  # a runner that is woken now asks for work behind this change, in the same commit
         # Lost with the power, the row is found accepting, and activated then.
-        await self._committer.run(transaction, self._wakeups.activated, survives_power_loss=False)
+        activated = await self._committer.run(transaction, announce, survives_power_loss=False)
+        return activated.is_untouched
 
     async def refuse(
         self, number: int, placeholders: tuple[PlaceholderResult, ...], error: str, detail: str, now: float
