@@ -49,7 +49,7 @@ def read_accept(values: Iterable[bytes]) -> Accept:
 
 def check(accept: Accept, order: Sequence[Format]) -> None:
     """Raises NotAcceptable, which does not depend on the source."""
-    if _best(accept, order) is None and not accept.is_open:
+    if best(accept, order) is None and not accept.is_open:
         raise NotAcceptable(
             "the Accept header names no picture format that is offered",
             f"accept one of {', '.join(MEDIA_TYPE[name] for name in order)}, or name encode.format in the recipe",
@@ -62,17 +62,17 @@ def choose(accept: Accept, order: Sequence[Format], info: ImageInfo) -> Format:
     Raises NotAcceptable.
     """
     check(accept, order)
-    best = _best(accept, order)
-    if best is not None:
-        return best
+    named = best(accept, order)
+    if named is not None:
+        return named
     usual: Format = "png" if info.has_alpha or info.is_svg else "jpeg"
     source = (info.format,) if info.format != "svg" and info.format in _SHOWN_BY_BROWSERS else ()
     refused = {name for name, quality in accept.named.items() if quality == 0}
     return next((name for name in (*source, usual, *order) if name not in refused), usual)
 
 
-def _best(accept: Accept, order: Sequence[Format]) -> Format | None:
-    """The named format of the highest quality."""
+def best(accept: Accept, order: Sequence[Format]) -> Format | None:
+    """The named format of the highest quality, whatever the source; None: the source decides."""
     offered = [*order, *(name for name in MEDIA_TYPE if name not in order and name != "avif")]
     wanted = [name for name in offered if accept.named.get(name, 0) > 0]
     return max(wanted, key=lambda name: accept.named[name], default=None)

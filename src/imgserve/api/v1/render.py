@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from imgserve.api import negotiate, openapi
 from imgserve.api.http.asgi import Receive, Scope, Send
 from imgserve.api.http.hangup import while_connected
@@ -83,6 +85,8 @@ class Render:
         accept = negotiate.read_accept(value for name, value in scope["headers"] if name == b"accept")
         if recipe.encode.format is None:
             negotiate.check(accept, self._order)
+            named = msgspec.structs.replace(recipe.encode, format=negotiate.best(accept, self._order))
+            recipe = msgspec.structs.replace(recipe, encode=named)
         async with body.opened(source, self._on_demand, principal) as fetch:
             choose = partial(negotiate.choose, accept, self._order)
             async with while_connected(body.until_gone):
