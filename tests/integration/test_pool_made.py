@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from imgserve.blob import Blob
 from imgserve.imaging.config import Config
-from imgserve.imaging.faults import PictureTooLarge, SourceUnreadable
+from imgserve.imaging.faults import PictureTooLarge, RenderTimeout, SourceUnreadable
 from imgserve.imaging.pool import Pool
 from imgserve.request.dialects.dialect import Negotiable
 from imgserve.request.dialects.imgproxy.config import Config as GrammarConfig
@@ -69,6 +69,27 @@ async def test_it_is_what_two_requests_make(pool: Pool, source: SourceFormat, ou
     assert found == (rendering, await render_bytes(pool, data, rendering, work="request"))
 
 
+@pytest.mark.parametrize("operation", [Resize(width=20), Rasterize(width=20)])
+async def test_a_drawing_too(pool: Pool, operation: Resize | Rasterize) -> None:
+    recipe = Recipe((operation,), Encode(format="png"))
+    info, found = await made(pool, SVG, Given(recipe))
+    assert info.is_svg
+    rendering = resolve(recipe, info, LIMITS)
+    assert found == (rendering, await render_bytes(pool, SVG, rendering, is_svg=True, work="request"))
+
+
+async def test_a_drawing_has_its_own_deadline() -> None:
+    pool = Pool(Config(workers=1, svg_timeout_s=0.2, render_timeout_s=PATIENCE_S), Limits())
+    await pool.start()
+    try:
+        before = set(pool.worker_pids)
+        with pytest.raises(RenderTimeout, match=r"not finished after 0\.2 seconds"):
+            await made(pool, pictures.slow_svg(), Given(Recipe((Rasterize(width=900),), Encode(format="png"))))
+        assert before - set(pool.worker_pids)
+    finally:
+        await pool.aclose()
+
+
 @pytest.mark.parametrize("options", ["rs:fit:60:50", "rs:fill:50:50/g:no/f:webp", "rs:fit:60:0/bl:2/pd:3/bg:ff0000"])
 async def test_a_url_s_recipe_is_found_by_the_worker(pool: Pool, options: str) -> None:
     wish = of_path(options)
@@ -80,7 +101,6 @@ async def test_a_url_s_recipe_is_found_by_the_worker(pool: Pool, options: str) -
 @pytest.mark.parametrize(
     ("data", "wish"),
     [
-        (SVG, Given(Recipe(SMALL, Encode(format="png")))),
         (PHOTO, Given(Recipe(SMALL))),
         (PHOTO, Given(Recipe((Rasterize(),), Encode(format="png")))),
         (PHOTO, Given(Recipe((Composite(ImageRef(name="mark")),), Encode(format="png")))),
@@ -90,7 +110,7 @@ async def test_a_url_s_recipe_is_found_by_the_worker(pool: Pool, options: str) -
         (PHOTO, of_path("wmu:aHR0cDovL2EvYg/wm:0.5")),
         (PHOTO, of_path("skp:jpg")),
     ],
-    ids=["svg", "no format", "for svg", "two sources", "too large", "trim", "tries", "watermark", "as it is"],
+    ids=["no format", "for svg", "two sources", "too large", "trim", "tries", "watermark", "as it is"],
 )  # fmt: skip
 async def test_what_needs_more_than_the_header_has_the_header_alone(pool: Pool, data: bytes, wish: Wish) -> None:
     info, found = await made(pool, data, wish)

@@ -17,10 +17,10 @@ from imgserve.engine.config import OnDemandConfig
 from imgserve.engine.intake import Draining
 from imgserve.engine.ondemand_slots import Slots
 from imgserve.engine.pictures import Inputs, NamedPictures
-from imgserve.engine.probe import FIRST_BYTES, info_of
+from imgserve.engine.probe import FIRST_BYTES, check_svg, info_of
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
-from imgserve.imaging.faults import RenderFailed, RenderTimeout, WorkerDied
+from imgserve.imaging.faults import RenderFailed, RenderTimeout, SourceUnreadable, WorkerDied
 from imgserve.imaging.messages import Include, Inspected, Written
 from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Defaults, Format
@@ -218,6 +218,9 @@ class OnDemand:
                 )
         except WorkerDied:  # which may happen for reasons of its own: once more, in two steps
             return None
+        except SourceUnreadable as error:
+            check_svg(recipe, error)
+            raise
         if made is None:
             return info
         rendering, blob = made

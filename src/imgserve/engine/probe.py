@@ -59,9 +59,7 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
         try:
             info = await twice(probe)
         except SourceUnreadable as error:
-            if recipe is not None and _wants_svg(recipe):
-                with beneath("operations", 0):
-                    raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error
+            check_svg(recipe, error)
             raise
         except (RenderTimeout, WorkerDied) as error:
             error.is_of_source = True
@@ -81,5 +79,8 @@ async def twice(ask: Callable[[], Awaitable[T]]) -> T:
         return await ask()
 
 
-def _wants_svg(recipe: Recipe) -> bool:
-    return any(isinstance(change, Rasterize) for change in recipe.operations)
+def check_svg(recipe: Recipe | None, error: SourceUnreadable) -> None:
+    """What cannot be read is at least no SVG, if the recipe needs one. Raises NotSvg."""
+    if recipe is not None and any(isinstance(change, Rasterize) for change in recipe.operations):
+        with beneath("operations", 0):
+            raise NotSvg("the source's bytes are no SVG, which rasterize needs") from error

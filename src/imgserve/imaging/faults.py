@@ -110,5 +110,10 @@ REPORTED: dict[str, type[ImgserveError]] = {
 }
 
 
+def too_slow(timeout_s: float) -> RenderTimeout:
+    what = f"the picture was not finished after {timeout_s:g} seconds and its worker was ended"
+    return RenderTimeout(what, "use a smaller or simpler picture")
+
+
 def stopping() -> NoWorker:
     return NoWorker("the server is stopping", "try again")

@@ -59,12 +59,16 @@ class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
 
 
 class MakeRequest(msgspec.Struct, frozen=True, tag="make"):
-    """Read the header, as ``load`` says, find the recipe for it, and render. Descriptors: the source, the result."""
+    """Read the header, as ``load`` says, find the recipe for it, and render. Descriptors: the source, the result.
+
+    ``svg_cpu_s``: for a source that is an SVG, which only the worker knows.
+    """
 
     wish: Wish
     load: LoadOptions
     defaults: Defaults
     limits: Limits
+    svg_cpu_s: float = math.inf
 
 
 class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):
@@ -116,6 +120,7 @@ FaultCode = Literal[
     "page_unreadable",
     "source_too_small",
     "nothing_left",
+    "render_timeout",
 ]
 
 

@@ -214,11 +214,11 @@ class Pool:
         on_written: Callable[[Written], object] = lambda _: None,
     ) -> tuple[ImageInfo, tuple[Rendering, Blob] | None]:
         """The header, and the finished picture, which the caller closes, by one request to a worker. None: the picture
-        needs more than the header, or there is no recipe for it, or its deadline is that of an SVG.
+        needs more than the header, or there is no recipe for it.
 
-        Raises as ``probe`` and ``render``.
+        The shorter deadline of an SVG is one of CPU time here. Raises as ``probe`` and ``render``.
         """
-        request = messages.MakeRequest(wish, load, defaults, self._limits)
+        request = messages.MakeRequest(wish, load, defaults, self._limits, self._config.svg_timeout_s)
         with read_only(source) as descriptors, Blob() as result:
             async with self._staff.worker(RENDER, principal, work) as child:
                 on_start()

@@ -20,7 +20,7 @@ import msgspec
 
 from imgserve.imaging import wire
 from imgserve.imaging.config import Config
-from imgserve.imaging.faults import RenderTimeout, WorkerDied
+from imgserve.imaging.faults import RenderTimeout, WorkerDied, too_slow
 from imgserve.imaging.messages import OWN_LIBVIPS, SYSTEM_LIBVIPS, CannotStart, Ready, Reply, Request
 from imgserve.telemetry.metrics import WorkerEnd
 
@@ -159,8 +159,7 @@ class Child(Process):
 
     def _end_late(self, timeout_s: float) -> None:
         if self._waiting is not None and not self._waiting.done():
-            what = f"the picture was not finished after {timeout_s:g} seconds and its worker was ended"
-            self._waiting.set_exception(RenderTimeout(what, "use a smaller or simpler picture"))
+            self._waiting.set_exception(too_slow(timeout_s))
             self.kill("deadline")
 
     def _send(self, request: Request, descriptors: list[int]) -> None:

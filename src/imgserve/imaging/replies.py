@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from imgserve.blob import Blob
 from imgserve.errors import ImgserveError, Sentence
-from imgserve.imaging.faults import REPORTED, WorkerDied
+from imgserve.imaging.faults import REPORTED, RenderTimeout, WorkerDied
 from imgserve.imaging.messages import Failed, Inspected, Made, PageRead, Probed, Reply, Sanitized, TrimBox, Written
 from imgserve.request.encode import Format
 from imgserve.request.formats import ANIMATED
@@ -33,7 +33,8 @@ _PAGES = msgspec.msgpack.Decoder(Page)
 
 
 def error_of(reply: Failed) -> ImgserveError:
-    return REPORTED[reply.code](_shown(reply.detail), _shown_hint(reply.hint)).at(reply.path)
+    kind = RenderTimeout if reply.code == "render_timeout" else REPORTED[reply.code]
+    return kind(_shown(reply.detail), _shown_hint(reply.hint)).at(reply.path)
 
 
 def expect(kind: type[_Kind], reply: Reply) -> _Kind:

@@ -10,7 +10,6 @@ from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.encode import Defaults
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
-from imgserve.request.operations.rasterize import Rasterize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, resolve
 
@@ -42,12 +41,11 @@ def of(parameters: object) -> Wish | None:
 
 
 def rendering_of(wish: Wish, info: ImageInfo, limits: Limits, defaults: Defaults) -> Rendering | None:
-    """None also for an SVG: it has a deadline of its own. Raises UrlRefused, and as ``resolve`` does."""
-    recipe = None if info.is_svg else wish.recipe_for(info)
+    """Raises UrlRefused, and as ``resolve`` does."""
+    recipe = wish.recipe_for(info)
     return None if recipe is None else resolve(recipe, info, limits, defaults)
 
 
 def is_settled(recipe: Recipe) -> bool:
-    """Whether nothing but the header of a raster source is needed to resolve and to render it."""
-    is_for_svg = any(isinstance(operation, Rasterize) for operation in recipe.operations)
-    return recipe.encode.format is not None and not recipe.further and not is_for_svg
+    """Whether nothing but the source's header is needed to resolve it, and nothing but the source to render it."""
+    return recipe.encode.format is not None and not recipe.further

@@ -203,7 +203,11 @@ def _made(request: messages.MakeRequest, descriptors: list[int], give_up: watch.
         rendering = None
     if rendering is None:
         return messages.Made(info)
-    return messages.Made(info, pipeline.render(data, rendering, limits, descriptors[-1]))
+    render = functools.partial(pipeline.render, data, rendering, limits, descriptors[-1])
+    if not info.is_svg:
+        return messages.Made(info, render())
+    with watch.cpu_time(give_up, request.svg_cpu_s, faults.too_slow(request.svg_cpu_s)):
+        return messages.Made(info, render(functools.partial(watch.memory, give_up, SVG_MEMORY_BYTES)))
 
 
 def _rendered(
