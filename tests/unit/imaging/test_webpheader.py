@@ -90,6 +90,17 @@ def test_a_page_is_libvips_to_find() -> None:
     assert Picture(PLAIN, "webp", LoadOptions(page=1)).plain_webp is None
 
 
+@pytest.mark.parametrize("flag", [0x80, 0x40, 0x01])
+def test_reserved_flags_are_libvips_to_refuse(flag: int) -> None:
+    assert webpheader.read(extended(EXIF | flag, PICTURE, (b"EXIF", TURNED))) is None
+
+
+@pytest.mark.parametrize("rest", [1, 7])
+def test_so_is_a_rest_behind_the_last_chunk(rest: int) -> None:
+    whole = extended(0, PICTURE) + bytes(rest)
+    assert webpheader.read(b"RIFF" + (len(whole) - 8).to_bytes(4, "little") + whole[8:]) is None
+
+
 @given(st.data())
 def test_damaged_ones_are_refused_or_read_as_by_libvips(data: st.DataObject) -> None:
     file = bytearray(extended(EXIF, PICTURE, (b"EXIF", TURNED)))

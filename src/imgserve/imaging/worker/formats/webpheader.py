@@ -15,6 +15,7 @@ from imgserve.imaging.worker.source import Data
 _RIFF_HEADER_BYTES, _HEADER_BYTES, _CHUNK_HEADER_BYTES, _FLAGS_AT = 8, 12, 8, 20
 _LOSSY, _EXTENDED, _PROFILE, _EXIF, _XMP = b"VP8 ", b"VP8X", b"ICCP", b"EXIF", b"XMP "
 _FLAGS = {_PROFILE: 0x20, _EXIF: 0x08, _XMP: 0x04}
+_RESERVED = 0xC1
 _EXIF_PREFIX = b"Exif\0\0"  # that of JPEG, which some programs write here too
 _MOST_CHUNKS = 100
 
@@ -59,11 +60,13 @@ def _metadata(data: Data) -> dict[bytes, bytes] | None:
     if first == _LOSSY:  # a simple file has nothing else
         return {}
     flags = int.from_bytes(data[_FLAGS_AT : _FLAGS_AT + 1])
+    if flags & _RESERVED:
+        return None
     metadata: dict[bytes, bytes] = {}
     at = _HEADER_BYTES
     for _ in range(_MOST_CHUNKS):
         if at + _CHUNK_HEADER_BYTES > ends:
-            return metadata
+            return metadata if at >= ends else None
         kind, begins = bytes(data[at : at + 4]), at + _CHUNK_HEADER_BYTES
         length = int.from_bytes(data[at + 4 : begins], "little")
         if begins + length > ends:
