@@ -263,6 +263,31 @@ def test_the_server_takes_so_many_and_no_more(strict: Shared) -> None:
     wait_until(lambda: metric(server, "source_memory_bytes") == 0)
 
 
+def test_a_request_waits_for_a_slot_unless_its_client_leaves(directory: Path) -> None:
+    """Its picture is read when it has the slot."""
+
+    def is_waiting(count: int) -> None:
+        wait_until(lambda: metric(server, 'on_demand{state="waiting"}') == count)
+
+    head = {**JPEG, "Content-Length": str(len(PHOTO))}
+    asked = json.dumps({"source": f"file://{directory}/read/photo.jpg", **SMALL}).encode()
+    json_head = {"Content-Type": "application/json", "Content-Length": str(len(asked))}
+    with serving(directory, max_on_demand=1, max_on_demand_waiting=2) as server, ThreadPoolExecutor(1) as threads:
+        half = opened(server, head, with_recipe(SMALL), PHOTO[:20_000])
+        wait_until(lambda: metric(server, "source_memory_bytes") == len(PHOTO))
+        waits = threads.submit(call, server, PHOTO, JPEG, with_recipe(SMALL))
+        is_waiting(1)
+        gone = opened(server, json_head, "/v1/render", asked)
+        is_waiting(2)
+        assert call(server, PHOTO, JPEG, with_recipe(SMALL)).problem["code"] == "on_demand_full"
+        gone.close()
+        is_waiting(1)
+        assert metric(server, "source_memory_bytes") == len(PHOTO)
+        half.sendall(PHOTO[20_000:])
+        assert waits.result().picture.size == (200, 120)
+        half.close()
+
+
 def test_a_server_that_stops_finishes_what_clients_wait_for(directory: Path) -> None:
     with serving(directory) as server:
         half = opened(server, {**JPEG, "Content-Length": str(len(PHOTO))}, with_recipe(SMALL), PHOTO[:20_000])

@@ -109,12 +109,11 @@ class Info:
         with beneath(*_URL):
             source = parse_source(query.get("url", ""))
         principal: Principal = scope["principal"]
-        async with self._on_demand.slot(principal, source):
+        async with while_connected(partial(until_gone, receive)), self._on_demand.slot(principal, source):
             with beneath(*_URL):
                 fetch = self._on_demand.open(source, principal)
             with fetch:
-                async with while_connected(partial(until_gone, receive)):
-                    facts = await self._on_demand.facts(fetch, principal, include)
+                facts = await self._on_demand.facts(fetch, principal, include)
         await asgi.answer_json(send, PictureInfo.of(facts, include))
 
     async def _of_body(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +124,7 @@ class Info:
         if body.kind != "picture":
             source = await body.job(partial(parse_info, has_parts=body.kind == "multipart"))
         principal: Principal = scope["principal"]
-        async with body.opened(source, self._on_demand, principal) as fetch, while_connected(body.until_gone):
+        async with while_connected(body.until_gone), body.opened(source, self._on_demand, principal) as fetch:
             facts = await self._on_demand.facts(fetch, principal, include, is_whole=not isinstance(source, Source))
         await asgi.answer_json(send, PictureInfo.of(facts, include))
 

@@ -1,5 +1,6 @@
 """``POST /v1/render``: a picture and a recipe in, the finished picture out. A raw ASGI handler: bodies are streamed."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -87,9 +88,10 @@ class Render:
             negotiate.check(accept, self._order)
             named = msgspec.structs.replace(recipe.encode, format=negotiate.best(accept, self._order))
             recipe = msgspec.structs.replace(recipe, encode=named)
-        async with body.opened(source, self._on_demand, principal) as fetch:
-            choose = partial(negotiate.choose, accept, self._order)
+        choose = partial(negotiate.choose, accept, self._order)
+        async with contextlib.AsyncExitStack() as held:
             async with while_connected(body.until_gone):
+                fetch = await held.enter_async_context(body.opened(source, self._on_demand, principal))
                 with beneath(*place):
                     picture = await self._on_demand.picture(fetch, recipe, choose, principal)
             with picture.blob:
