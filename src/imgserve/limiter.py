@@ -107,7 +107,9 @@ class Limiter:
 
     def take(self, *keys: Key, weight: int = 1) -> bool:
         """Acquire at once; False, and nothing is done, where that cannot be."""
-        if not self.is_free(*keys, weight=weight):
+        if self.held + weight > self.total or not self._has_room(keys):
+            return False
+        if self._may_be_held_up and self._next() is not None:
             return False
         self._hold(keys, weight)
         return True
@@ -142,7 +144,12 @@ class Limiter:
     def release(self, *keys: Key, weight: int = 1) -> None:
         """Give back what was acquired. A weight of 0 gives back some of the keys before the rest."""
         self.held -= weight
-        _count(self._holders, keys, -1)
+        holders = self._holders
+        for name, _ in keys:  # as ``_count`` does: a job comes here some ten times
+            if holders[name] > 1:
+                holders[name] -= 1
+            else:
+                del holders[name]
         if self.waiting:
             self._rank_anew(keys)
             self._admit()
@@ -207,14 +214,16 @@ class Limiter:
 
     def _hold(self, keys: Keys, weight: int) -> None:
         self.held += weight
-        _count(self._holders, keys, 1)
+        holders, served = self._holders, self._served
+        for name, _ in keys:
+            holders[name] = holders.get(name, 0) + 1
         self._last += 1
-        ranked = self._ranked_of(keys)
+        ranked = keys if len(keys) == self._ranked else self._ranked_of(keys)
         for name, _ in ranked:
-            self._served.pop(name, None)
-            self._served[name] = self._last
-        while len(self._served) > _REMEMBERED:
-            del self._served[next(iter(self._served))]
+            served.pop(name, None)
+            served[name] = self._last
+        while len(served) > _REMEMBERED:
+            del served[next(iter(served))]
         if self._lines:
             self._rank_anew(keys if len(keys) >= self._ranked else ranked)
 
