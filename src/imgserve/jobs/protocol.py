@@ -202,8 +202,11 @@ class RunnerQueue(PlaceholderMemory, Protocol):
     async def record(self, settlement: Settlement, now: float) -> bool:
         """Note single outputs of an attempt that goes on, and free their destinations."""
 
-    async def settle(self, settlement: Settlement, now: float) -> bool:
-        """End an attempt; False (and no change but freed locks) when the claim was no longer ours."""
+    async def settle(self, settlement: Settlement, now: float, patience_s: float = 0.0) -> bool:
+        """End an attempt; False (and no change but freed locks) when the claim was no longer ours.
+
+        ``patience_s``: how long it may wait for company in its commit.
+        """
 
     async def prune(self, now: float) -> Pruned:
         """Delete some of the ended jobs that are past their time, so few that no other call is delayed noticeably."""

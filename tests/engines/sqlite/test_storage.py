@@ -132,6 +132,31 @@ async def test_an_activation_and_the_claim_that_it_wakes_share_a_commit(queue: S
     assert not queue._wakeups.work.is_set(), "a runner would be woken once more for nothing"
 
 
+async def test_an_end_that_may_wait_shares_the_commit_of_another(queue: SqliteQueue, tmp_path: Path) -> None:
+    for place in (f"{KEY}1", f"{KEY}2", f"{KEY}3"):
+        await released(queue, output(place))
+    first, second, third = (await queue.take_work(3, START)).claims
+    await queue._committer.run(lambda _: None)
+    before = commits_in_wal(tmp_path)
+    waiting = asyncio.create_task(queue.settle(ended(first, "delivered"), START, 60.0))
+    for _ in range(5):  # long enough for a commit to begin
+        await asyncio.sleep(0)
+    assert await queue.settle(ended(second, "delivered"), START)
+    assert await waiting
+    assert commits_in_wal(tmp_path) == before + 1
+    assert await queue.settle(ended(third, "delivered"), START, 0.001), "it waits for no other for ever"
+
+
+async def test_what_waits_for_another_commit_is_stored_at_the_close(house: SqliteHouse) -> None:
+    queue = await house.open()
+    entry = await released(queue)
+    waiting = asyncio.create_task(queue.settle(ended(await claimed(queue), "delivered"), START, 60.0))
+    await asyncio.sleep(0)
+    await house.crash()
+    assert await waiting
+    assert house.statuses() == {entry.number: "succeeded"}
+
+
 async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:
     entry = await accepted(queue)
     assert (await queue.take_work(1, START)).claims == ()

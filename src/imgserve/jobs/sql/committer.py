@@ -72,6 +72,8 @@ class Committer(Generic[D]):
         self._pending: list[_Entry[D]] = []
         self._apart: list[_Entry[D]] = []
         self._is_busy = False
+        self._is_wanted = False  # whether one of the pending waits for no other
+        self._timer: asyncio.TimerHandle | None = None  # for the pending that do
         self._away: Away | None = None
         self._idle = asyncio.Event()
         self._connection: D | None = None
@@ -92,24 +94,26 @@ class Committer(Generic[D]):
         announce: Callable[[T], None] | None = None,
         *,
         survives_power_loss: bool = True,
+        patience_s: float = 0.0,
     ) -> T:
         """The transaction's value, once it is stored. Raises what it raised, or StorageFailing.
+
+        ``patience_s``: how long it may wait for a commit that another one needs, as most of a commit's cost is the same
+        for one and for many.
 
         Every commit survives the death of this process. One that need not survive the machine's is not synced by
         itself: it is lost together with all that came after it, or not at all, since the WAL is read in order.
         ``announce`` gets the value even when the caller was cancelled meanwhile: the change is stored all the same.
         """
         future: asyncio.Future[object] = self._loop.create_future()
-        self._add(_Entry(transaction, future, announce, survives_power_loss))  # type: ignore[arg-type]
-        self._start()
+        self._add(_Entry(transaction, future, announce, survives_power_loss), patience_s)  # type: ignore[arg-type]
         return await future  # type: ignore[return-value]
 
     def run_later(self, transaction: Callable[[D], object]) -> None:
         """Store a change with the next commit, at the latest after ``LATER_S``. No caller waits for it."""
         future: asyncio.Future[object] = self._loop.create_future()
         future.add_done_callback(_log_failure)
-        self._add(_Entry(transaction, future, None, False))
-        self._loop.call_later(LATER_S, self._start)
+        self._add(_Entry(transaction, future, None, False), LATER_S)
 
     async def aclose(self) -> None:
         """Finish what is pending, then close the file."""
@@ -117,18 +121,34 @@ class Committer(Generic[D]):
         while self._is_busy:
             self._idle.clear()
             await self._idle.wait()
-
+            self._start()
         await self._thread.call(self._store.close)  # behind an ``open`` that is not done, too
         self._thread.stop()
 
-    def _add(self, entry: "_Entry[D]") -> None:
+    def _add(self, entry: "_Entry[D]", patience_s: float) -> None:
         if self._away is not None:
             entry.resolve(self._fault())
-        else:
-            self._pending.append(entry)
+            return
+        self._pending.append(entry)
+        if patience_s <= 0.0:
+            self._start()
+        elif self._timer is None or self._timer.when() > self._loop.time() + patience_s:
+            self._stop_timer()
+            self._timer = self._loop.call_later(patience_s, self._waited)
+
+    def _waited(self) -> None:
+        self._timer = None
+        self._start()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _start(self) -> None:
-        if self._pending and not self._is_busy:
+        """Commit what is pending, now or behind the commit that is under way."""
+        self._is_wanted = bool(self._pending)
+        if self._is_wanted and not self._is_busy:
             self._is_busy = True
             # At the end of this iteration of the loop, so that all its transactions share a commit. No job's context.
             self._loop.call_soon(self._send, context=contextvars.Context())
@@ -138,8 +158,11 @@ class Committer(Generic[D]):
         most = self._store.most_at_once
         if self._apart:
             batch = [self._apart.pop(0)]
-        elif self._pending:
+        elif self._is_wanted:
             batch, self._pending = self._pending[:most], self._pending[most:]
+            self._is_wanted = bool(self._pending)
+            if not self._pending:
+                self._stop_timer()
         else:
             self._is_busy = False
             self._idle.set()
@@ -179,7 +202,7 @@ class Committer(Generic[D]):
         """Fail all but a batch that may be stored, now and until the database is back."""
         self._away = away
         failed = [*(batch if away.is_undone else ()), *self._apart, *self._pending]
-        self._apart, self._pending = [], []
+        self._apart, self._pending, self._is_wanted = [], [], False
         for entry in failed:
             entry.resolve(self._fault())
         undecided = [] if away.is_undone else batch

@@ -260,7 +260,7 @@ class SqlQueue(Generic[D]):
         )
         return settled.is_ours
 
-    async def settle(self, settlement: Settlement, now: float) -> bool:
+    async def settle(self, settlement: Settlement, now: float, patience_s: float = 0.0) -> bool:
         def announce(settled: attempts.Settled) -> None:
             self._wakeups.free(settled.keys)
             if settled.is_open or not settled.is_ours:  # of a lost claim the other's lease is not known here
@@ -269,7 +269,9 @@ class SqlQueue(Generic[D]):
                 self._wakeups.outbox_came()
 
         settled = await self._repairing(
-            lambda: self._committer.run(lambda db: attempts.settle(db, settlement, self._config, now), announce)
+            lambda: self._committer.run(
+                lambda db: attempts.settle(db, settlement, self._config, now), announce, patience_s=patience_s
+            )
         )
         return settled.is_ours
 
