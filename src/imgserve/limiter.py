@@ -146,8 +146,9 @@ class Limiter:
         self.held -= weight
         holders = self._holders
         for name, _ in keys:  # as ``_count`` does: a job comes here some ten times
-            if holders[name] > 1:
-                holders[name] -= 1
+            count = holders.get(name, 0) - 1
+            if count:
+                holders[name] = count
             else:
                 del holders[name]
         if self.waiting:

@@ -270,7 +270,7 @@ class Deliveries:
             flight = asyncio.create_task(transfer)  # inside the stage, so that it belongs to its trace
             entry = self._in_flight[intent.key] = intent, flight
             try:
-                await asyncio.wait([flight])
+                await _ended(flight)
                 if flight.cancelled():
                     raise DeliveryUnknown("the write was broken off for a newer job's")
                 outcome = flight.result()
@@ -283,3 +283,15 @@ class Deliveries:
                     del self._in_flight[intent.key]
         failpoint.reach(f"{intent.kind}_sent")
         return outcome
+
+
+async def _ended(flight: asyncio.Task[Delivery | None]) -> None:
+    """Return when it is done, as ``asyncio.wait`` of one task does in a third of the time."""
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def note(_: object) -> None:
+        if not end.done():
+            end.set_result(None)
+
+    flight.add_done_callback(note)
+    await end

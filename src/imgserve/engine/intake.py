@@ -248,7 +248,7 @@ class Intake:
                 return entry
             states = await self._placing.put_all(entry)
             if states:
-                metrics.PLACEHOLDER_SECONDS.observe(time.perf_counter() - came_at)
+                metrics.placeholders_out(time.perf_counter() - came_at)
             if draft.job.not_before is None:  # else the source may change meanwhile
                 fetch, group = draft.take_fetch(), _destinations(draft.job.outputs)
                 self._prefetched.keep(entry.number, fetch, fetch.reserved_bytes, group)

@@ -21,6 +21,7 @@ from imgserve.request.recipe import Dpi, LoadOptions, Recipe
 from imgserve.request.source import Source
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
+_NESTED = (tuple, msgspec.Struct)
 _IF_SMALL = {"enlarge": True, "refuse": False}
 _DPI = LoadOptions().dpi  # version 1 knew others for rasterize only
 
@@ -97,20 +98,23 @@ def _plain(value: object) -> object:
         return [_plain(one) for one in value]
     if not isinstance(value, msgspec.Struct):
         return value
-    config = value.__struct_config__
-    fields = zip(_defaults(type(value)).items(), astuple(value), strict=True)
-    spelt = {name: _plain(own) for (name, default), own in fields if own != default}
-    return spelt | {config.tag_field: config.tag} if config.tag_field else spelt
+    defaults, spelt = _defaults(type(value))
+    spelt = spelt.copy()
+    for (name, default), own in zip(defaults, astuple(value), strict=True):
+        if own != default:
+            spelt[name] = _plain(own) if isinstance(own, _NESTED) else own
+    return spelt
 
 
 @cache
-def _defaults(struct: type[msgspec.Struct]) -> dict[str, object]:
-    """The fields by their stored names; NODEFAULT for one that has none."""
-    fields = msgspec.structs.fields(struct)
-    return {
-        field.encode_name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+def _defaults(struct: type[msgspec.Struct]) -> tuple[tuple[tuple[str, object], ...], dict[str, object]]:
+    """The stored names and defaults of the fields, NODEFAULT for one that has none; and what all such objects have."""
+    fields, config = msgspec.structs.fields(struct), struct.__struct_config__
+    defaults = (
+        (field.encode_name, field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory())
         for field in fields
-    }
+    )
+    return tuple(defaults), {config.tag_field: config.tag} if config.tag_field else {}
 
 
 def _output(output: OutputRequest) -> _OutputRequest:

@@ -6,6 +6,7 @@ is not known, or not yet.
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -182,7 +183,8 @@ View = TypeVar("View", bound=msgspec.Struct)
 
 def _without(view: View, base: type[View]) -> View:
     """The fields of ``base``, a base class of the view's."""
-    return base(**{name: getattr(view, name) for name in base.__struct_fields__})
+    names = base.__struct_fields__
+    return base(**dict(zip(names, attrgetter(*names)(view), strict=True)))
 
 
 class JobPage(msgspec.Struct, frozen=True):

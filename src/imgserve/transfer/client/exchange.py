@@ -127,8 +127,10 @@ class Exchange:
             self._receiver.finish()
         if self._is_ftp:
             return Answer(status=replies.last, url=call.url, deadline_s=call.deadline_s, replies=replies.finals)
-        head = self._head.read()
         status, length = info(pycurl.RESPONSE_CODE), info(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
+        head = self._head
+        if call.method != "PUT" or status >= 300:  # of a PUT that was taken nothing else counts
+            head.read()
         return Answer(
             status=status,
             url=call.url,
