@@ -13,7 +13,6 @@ import pytest
 import pyvips
 from PIL import Image, ImageOps
 
-from imgserve.imaging.worker import load
 from imgserve.imaging.worker.colour import numbers
 from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import avif, avifheader, dav1d, turbojpeg
@@ -151,33 +150,6 @@ def test_a_whole_one_is_upright(orientation: int) -> None:
     scene = pictures.scene(WIDTH, HEIGHT)
     picture = Picture(pictures.oriented(scene, orientation, "avif"), "avif")
     assert pictures.distance(shown(picture.pixels()), scene) < NEAR
-
-
-HEADERS: dict[str, Callable[[], bytes]] = {
-    **PLAIN,
-    "alpha": lambda: source("RGBA"),
-    **{
-        f"orientation {turn}": functools.partial(pictures.oriented, pictures.scene(90, 60), turn, "avif")
-        for turn in pictures.ORIENTATIONS
-    },
-}
-
-
-@pytest.mark.parametrize("orient", [True, False])
-@pytest.mark.parametrize("make", HEADERS.values(), ids=HEADERS)
-def test_the_same_header_as_of_libvips(make: Callable[[], bytes], orient: bool) -> None:
-    options = LoadOptions(orient=orient)
-    ours, theirs = Picture(make(), "avif", options), Picture(make(), "avif", options)
-    theirs.__dict__["plain_avif"] = None
-    assert ours.plain_avif is not None
-    assert load.info(ours) == load.info(theirs)
-
-
-def test_a_plain_header_needs_no_library() -> None:
-    """libheif takes five times as long for it."""
-    picture = Picture(source(), "avif")
-    load.info(picture)
-    assert "header" not in vars(picture)
 
 
 def test_transparency(render: Render) -> None:

@@ -26,9 +26,6 @@ def info(picture: Picture) -> ImageInfo:
     if plain is not None:
         sides = upright_sides(plain.width, plain.height, plain.orientation)
         return ImageInfo(picture.source_format, *sides, orientation=plain.orientation)
-    if (avif := picture.plain_avif) is not None:  # libvips reads it upright, and then it has no orientation
-        sides = upright_sides(avif.size.width_px, avif.size.height_px, avif.orientation)
-        return ImageInfo(picture.source_format, *sides, has_alpha=avif.has_alpha)
     if picture.rare is not None:
         width, height = picture.rare.size.width_px, picture.rare.size.height_px
         sides = upright_sides(width, height, picture.rare.orientation)
