@@ -198,7 +198,9 @@ class OnDemand:
     async def _made(
         self, fetch: Fetch, recipe: Recipe, principal: Principal, came_at: float
     ) -> Picture | ImageInfo | None:
-        """A small picture, by one request to a worker in place of two; or its header, if that takes two; or None."""
+        """A small picture, by one request to a worker in place of two; its header, if that takes two; None for a large
+        one.
+        """
         with stage("fetch", is_outer=True):
             await fetch.more(FIRST_BYTES)
             if fetch.size_bytes is None or fetch.size_bytes > _SMALL_BYTES:
@@ -216,8 +218,9 @@ class OnDemand:
                     on_start=timed.start,
                     on_written=timed.count,
                 )
-        except WorkerDied:  # which may happen for reasons of its own: once more, in two steps
-            return None
+        except WorkerDied:
+            await info_of(fetch, recipe, self._pool, principal.id, "request")  # it may have been the header
+            raise
         except SourceUnreadable as error:
             check_svg(recipe, error)
             raise

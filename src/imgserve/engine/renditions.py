@@ -143,8 +143,9 @@ class Renditions:
                     principal=mount.principal.id,
                     on_start=gets.stage_until_called("wait"),
                 )
-        except WorkerDied:  # which may happen for reasons of its own: once more, in two steps
-            return None
+        except WorkerDied:
+            await self.info(original, mount.principal.id, load)  # it may have been the header
+            raise
         self._remember(original, load, info)
         if made is None:
             return None

@@ -338,7 +338,7 @@ class Pool:
         is_decoded = isinstance(request, _DECODING) and not reply.is_of_header
         is_broken = is_decoded and reply.code in ("source_unreadable", "svg_invalid")
         if is_broken or reply.code == "render_failed" or reply.is_last:
-            child.kill("fault")
+            child.kill("deadline" if reply.code == "render_timeout" else "fault")
         if reply.trace:
             logs.event("render_fault", level=logs.ERROR, pid=child.pid, code=reply.code, trace=reply.trace)
         raise error_of(reply)

@@ -36,8 +36,14 @@ Wish = Given | OfImgproxy
 
 
 def of(parameters: object) -> Wish | None:
-    """From the parameters of a dialect; None for one whose plans depend on a mount's settings, too."""
-    return OfImgproxy(parameters) if isinstance(parameters, Parameters) else None
+    """From the parameters of a dialect; None for one whose plans depend on a mount's settings, too, and for a picture
+    that needs more in any case. So no worker gets the URL of a watermark, which may hold a password.
+    """
+    if not isinstance(parameters, Parameters):
+        return None
+    is_marked = parameters.watermark.opacity > 0 or bool(parameters.watermark.url)
+    needs_more = is_marked or parameters.trim is not None or parameters.max_bytes > 0
+    return None if needs_more else OfImgproxy(parameters)
 
 
 def rendering_of(wish: Wish, info: ImageInfo, limits: Limits, defaults: Defaults) -> Rendering | None:

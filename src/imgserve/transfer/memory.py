@@ -70,10 +70,14 @@ class Reservation:
         return self._grant
 
     def take_at_once(self, size_bytes: int) -> bool:
-        """Reserve without a wait; False, and nothing is done, where that cannot be. Sources that are needed together
-        ask once each, for what they need.
+        """Reserve without a wait; False, and nothing is done, where that cannot be.
+
+        It may be more than is needed, so half of the memory is left to those who know. Sources that are needed together
+        ask once each.
         """
-        if isinstance(self._budget, Together) or not self._budget.take(weight=size_bytes):
+        if isinstance(self._budget, Together) or self._budget.held + size_bytes > self._budget.total // 2:
+            return False
+        if not self._budget.take(weight=size_bytes):
             return False
         self._grant, self._granted_bytes = self._loop.create_future(), size_bytes
         self._grant.set_result(None)

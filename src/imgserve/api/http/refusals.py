@@ -5,7 +5,6 @@ and may not look at the answer then (RFC 9112, 9.6). Called by ``acceptor``.
 """
 
 import asyncio
-import contextlib
 import socket
 
 MOST = 32  # at once; a flood of refused clients costs no more descriptors than these
@@ -41,14 +40,15 @@ class Refusals:
 
     def _drop(self, connection: socket.socket) -> None:
         """Read what has come, so that the kernel has nothing unread to reset the connection for."""
-        with contextlib.suppress(BlockingIOError, InterruptedError):
-            try:
-                for _ in range(MOST_CHUNKS):
-                    if not connection.recv(CHUNK_BYTES):
-                        break
-                self._end(connection)  # it has hung up, or sends more than a job has
-            except ConnectionError:
-                self._end(connection)
+        try:
+            for _ in range(MOST_CHUNKS):
+                if not connection.recv(CHUNK_BYTES):
+                    break
+        except (BlockingIOError, InterruptedError):  # there is no more yet
+            return
+        except OSError:
+            pass
+        self._end(connection)  # it has hung up, or sends more than a job has
 
     def _end(self, connection: socket.socket) -> None:
         self._open.pop(connection).cancel()

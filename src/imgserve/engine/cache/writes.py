@@ -122,8 +122,9 @@ class Writes:
         gathered, self._gathered = self._gathered, []
         calls, futures = zip(*gathered, strict=True)
 
-        def ended(run: asyncio.Future[list[Exception | None]]) -> None:
-            for future, error in zip(futures, run.result(), strict=True):
+        def ended(run: asyncio.Future[None]) -> None:
+            error = run.exception()  # of a bug: troubles of the disk are dealt with below
+            for future in futures:
                 if error is None:
                     future.set_result(None)
                 else:
@@ -163,13 +164,6 @@ class Writes:
             self._store.remove(key.name)
 
 
-def _run(calls: Sequence[Callable[[], None]]) -> list[Exception | None]:
-    """The error of each one."""
-    errors: list[Exception | None] = []
+def _run(calls: Sequence[Callable[[], None]]) -> None:
     for call in calls:
-        try:
-            call()
-            errors.append(None)
-        except Exception as error:  # noqa: BLE001 - it is that of one answer, and raised there
-            errors.append(error)
-    return errors
+        call()

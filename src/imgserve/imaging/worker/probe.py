@@ -57,11 +57,14 @@ def probe(
 
 
 def needs_whole(data: Data, options: LoadOptions) -> bool:
-    """Whether only a complete source answers the probe, of which this beginning was not enough."""
-    if svgz.is_packed(data) or options.page:
-        return True
-    source_format = detect(data, is_complete=False)
-    return source_format is not None and source_format not in _EARLY_FORMATS
+    """Whether only a complete source answers the probe, of which this beginning was not enough.
+
+    Not for an SVG: one that is longer than an SVG may be is refused while it comes.
+    """
+    source_format = None if svgz.is_packed(data) else detect(data, is_complete=False)
+    if source_format is None or source_format == "svg":
+        return False
+    return bool(options.page) or source_format not in _EARLY_FORMATS
 
 
 def measure(picture: Picture, limits: Limits, watched: Watch = unwatched) -> ImageInfo:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from imgserve.request.operations.rotate import Rotate
 from imgserve.request.recipe import Recipe, check_operations
 from imgserve.request.rendering import steps_of
 from imgserve.request.wish import OfImgproxy
+from imgserve.request.wish import of as wishes_of
 from imgserve.setting import Secret
 
 PAIRS = 2_000
@@ -110,7 +112,15 @@ def test_what_is_generated_is_parsed_to_the_same(options: list[str], source: str
 def test_a_worker_gets_the_same_parameters(options: list[str], wishes: Negotiable) -> None:
     asked = OPEN.parse("/".join(("/unsafe", *options, "plain", "a")), wishes, 0.0)
     wish = OfImgproxy(asked.parameters)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(wish), type=OfImgproxy) == wish
+    packed = msgspec.msgpack.encode(wish)
+    assert msgspec.msgpack.decode(packed, type=OfImgproxy) == wish
+    assert wishes_of(asked.parameters) is None or b"http" not in packed  # a URL may hold a password
+
+
+def test_a_worker_gets_no_url_of_a_watermark() -> None:
+    mark = urlsafe_b64encode(b"https://name:secret@host.test/mark.png").decode()
+    for options in (f"wmu:{mark}/wm:0.5", f"wmu:{mark}"):
+        assert wishes_of(OPEN.parse(f"/_/{options}/plain/a", Negotiable(), 0.0).parameters) is None
 
 
 @given(TEXT, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
