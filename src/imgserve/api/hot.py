@@ -15,8 +15,8 @@ _USUAL_WAY = frozenset({
     b"if-none-match", b"if-modified-since", b"range", b"origin", b"x-request-id", b"dpr", b"sec-ch-dpr", b"width",
     b"sec-ch-width", b"expect", b"content-length", b"transfer-encoding", b"upgrade",
 })  # fmt: skip
-# Of URLs with their Accept: 20 MB at most.
-_MOST, _LONGEST = 20_000, 1_000
+# Of URLs with their Accept. What is remembered of each takes 3 KB, so there are no more than small pictures in memory.
+_LONGEST, _SMALL_PICTURE_BYTES = 1_000, 8_000
 _PREFIX = os.urandom(6).hex()
 _numbers = itertools.count(1)
 
@@ -33,13 +33,16 @@ Renew = Callable[[str], Hot | None]
 
 
 class HotHits:
-    def __init__(self) -> None:
+    """``memory_bytes``: that of the cached pictures."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._most = memory_bytes // _SMALL_PICTURE_BYTES
         self._renew: OrderedDict[tuple[bytes, bytes], Renew] = OrderedDict()
 
     def add(self, url: bytes, accept: bytes, renew: Renew) -> None:
         if len(url) + len(accept) <= _LONGEST:
             self._renew[url, accept] = renew
-            if len(self._renew) > _MOST:
+            if len(self._renew) > self._most:
                 self._renew.popitem(last=False)
 
     def clear(self) -> None:

@@ -37,8 +37,8 @@ RETRY_AFTER_S = 5
 _BUSY = (429, 503)
 _NOTHING = Negotiable()
 _HINTS = frozenset({b"dpr", b"sec-ch-dpr", b"width", b"sec-ch-width"})
-# Judged URLs that are remembered, and the longest of them: 20 MB at most.
-_MOST_JUDGED, _LONGEST_JUDGED = 20_000, 1_000
+# Judged URLs that are remembered, of 2.5 KB each, and the longest of them.
+_MOST_JUDGED, _LONGEST_JUDGED = 4_000, 1_000
 # What a picture of a stranger must not do if a browser opens it as a page: run, load, frame.
 SAFE: Headers = (
     (b"x-content-type-options", b"nosniff"),

@@ -31,7 +31,7 @@ from imgserve.request.rendering import Rendering, loaded, resolve
 from imgserve.telemetry import gets
 from imgserve.telemetry.stage import stage
 
-_MOST_INFOS = 10_000
+_MOST_INFOS = 4_000
 # What no program is to interpret.
 OCTETS = "application/octet-stream"
 _OF_SVG, _OF_ICO = "image/svg+xml", "image/x-icon"

@@ -64,7 +64,7 @@ class OnTheFly:
         renditions = Renditions(pool, renderer, settings.limits, settings.intake.defaults(), within_s)
         self._images = Images(transfers, on_demand, originals, renditions, self._pictures, named)
         self._clients = Clients([ipaddress.ip_network(text, strict=False) for text in settings.get.trusted_proxies])
-        self.hot = HotHits()
+        self.hot = HotHits(config.memory_bytes)
         self.mounts = Mounts()
         self.replace(mounts)
 
