@@ -154,6 +154,24 @@ def test_a_request_waits_for_a_slot_and_so_many_may(tmp_path: File) -> None:
         wait_until(lambda: re.search(r" get .* status=200 .* queue_ms=\d+\.\d ", site.server.log))
 
 
+def test_a_crowded_network_holds_up_no_other_that_wants_the_same(tmp_path: File) -> None:
+    """Its request waits for its own slot, and gets the picture that another network's has begun meanwhile."""
+    with gets(tmp_path, WAITING) as site, ThreadPoolExecutor(1) as threads:
+        site.web.behave("/never", Behaviour(never=True))
+
+        def ask(network: str) -> Reply:
+            return site.get("/unsafe/20x0/photo.jpg", X_Forwarded_For=network)
+
+        with begun(site, "/unsafe/never.jpg", X_Forwarded_For="203.0.113.9"):
+            wait_until(lambda: held(site) == 1)
+            waits = threads.submit(ask, "203.0.113.9")
+            wait_until(lambda: site.metric('on_demand{state="waiting"') == 1)
+            assert ask("198.51.100.7").size == (20, 15)
+            assert waits.result().size == (20, 15)
+            assert held(site) == 1, "the slot that it has waited for is still held"
+        assert renders(site) == 1
+
+
 def test_headers_of_strangers_name_no_client(small: Gets) -> None:
     """What stands before the last address that no trusted proxy has is the client's own invention."""
     small.web.behave("/never", Behaviour(never=True))

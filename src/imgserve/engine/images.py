@@ -2,8 +2,8 @@
 
     judge the source · look into the cache · fetch, or ask whether it has changed · plan · render · keep · answer
 
-Equal requests are one from the fetch to the answer. A client that leaves ends it for itself alone, and the last one
-ends the render.
+Equal requests are one from the fetch to the answer. Before it each client network waits for a slot of its own, and the
+first to have one fetches for all. A client that leaves ends it for itself alone, and the last one ends the render.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from imgserve.engine.originals import Original, Originals
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.renditions import Renditions
 from imgserve.engine.served import Made, Served, State, Wanted
-from imgserve.engine.singleflight import SingleFlight
+from imgserve.engine.turnflight import TurnFlight
 from imgserve.errors import ImgserveError
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.request.dialects.canonical import canonical
@@ -58,7 +58,7 @@ class Images:
         self._cache = cache
         self._named = named
         self._clock = clock
-        self._under_way: SingleFlight[Made] = SingleFlight(partial(gets.joined, "render"))
+        self._under_way: TurnFlight[Made] = TurnFlight(partial(gets.joined, "render"))
         self._refreshing: dict[Key, asyncio.Task[None]] = {}
 
     def wanted(self, mount: Mount, asked: Asked[Any], plain: Asked[Any]) -> Wanted:
@@ -177,14 +177,13 @@ class Images:
             if hit is not None:
                 return Served(hit.meta, hit.body, "fallback", mount.config.fallback_status)
 
-            def begin() -> asyncio.Task[Made]:
-                return asyncio.create_task(self._make_fallback(wanted, key, client))
-
-            made = await self._under_way.result((key, self._cache.generation_of(key)), begin)
+            begin = partial(self._make_fallback, wanted, key, client)
+            made = await self._under_way.result((key, self._cache.generation_of(key)), client, begin)
         return Served(made.meta, made.blob, "fallback", mount.config.fallback_status)
 
-    async def _make_fallback(self, wanted: Wanted, key: Key, client: str) -> Made:
+    async def _make_fallback(self, wanted: Wanted, key: Key, client: str, begun: Callable[[], None]) -> Made:
         async with self._on_demand.slot(wanted.mount.principal, None, client):
+            begun()
             with self._named.share(wanted.mount.config.fallback) as blob, self._cache.begin(key) as work:
                 validator = Validator(digest=key.variant)
                 original = Original(blob, Meta("", "", 0.0, 0.0, validator=validator))
@@ -205,15 +204,14 @@ class Images:
         return (await self._made(wanted, client)).unless_known(if_none_match, if_modified_since)
 
     async def _made(self, wanted: Wanted, client: str, *, is_older_there: bool = False) -> Served:
-        def begin() -> asyncio.Task[Made]:
-            return asyncio.create_task(self._make(wanted, client, is_older_there))
-
-        made = await self._under_way.result((wanted.key, self._cache.generation_of(wanted.key)), begin)
+        begin = partial(self._make, wanted, client, is_older_there)
+        made = await self._under_way.result((wanted.key, self._cache.generation_of(wanted.key)), client, begin)
         return Served(made.meta, made.blob, made.state)
 
-    async def _make(self, wanted: Wanted, client: str, is_older_there: bool) -> Made:
+    async def _make(self, wanted: Wanted, client: str, is_older_there: bool, begun: Callable[[], None]) -> Made:
         mount, source = wanted.mount, wanted.source
         async with self._on_demand.slot(mount.principal, source, client):
+            begun()
             with self._cache.begin(wanted.key) as work, await self._original(wanted) as original:
                 state: State
                 etag = entity_tag(wanted.key, original.meta.validator)
