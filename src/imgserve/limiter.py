@@ -19,7 +19,7 @@ import msgspec
 
 # First keys whose last grant is remembered. They may be hosts, which come and go.
 _REMEMBERED = 1024
-_RANK, _NUMBER = attrgetter("rank"), attrgetter("number")
+_RANK = attrgetter("rank")
 
 
 class Key(NamedTuple):
@@ -43,19 +43,44 @@ class _Request(msgspec.Struct, frozen=True, eq=False):
     grant: asyncio.Future[None]
 
 
+def _first_number(queue: deque[_Request]) -> int:
+    return queue[0].number
+
+
 class _Line:
     """Waiting requests that are alike in their ranked keys, of which ``later`` are those behind the first.
 
     ``rank`` is its place among the lines of its group: holders and last grant of each of these keys, and a number that
     is not above that of any of its requests. Those of the same keys are a queue, of which only the first is looked at.
+    ``order`` has the queues by the numbers of their first.
     """
 
-    __slots__ = ("later", "queues", "rank")
+    __slots__ = ("later", "order", "queues", "rank")
 
     def __init__(self, later: Keys) -> None:
         self.later = later
         self.queues: dict[Keys, deque[_Request]] = {}
+        self.order: list[deque[_Request]] = []
         self.rank: tuple[int, ...] = ()
+
+    def add(self, request: _Request) -> None:
+        queue = self.queues.get(request.keys)
+        if queue is None:
+            queue = self.queues[request.keys] = deque()
+            self.order.append(queue)  # no other has so high a number
+        queue.append(request)
+
+    def remove(self, request: _Request) -> None:
+        queue = self.queues[request.keys]
+        if queue[0] is not request:
+            queue.remove(request)
+            return
+        del self.order[bisect_left(self.order, request.number, key=_first_number)]
+        queue.popleft()
+        if queue:
+            insort(self.order, queue, key=_first_number)
+        else:
+            del self.queues[request.keys]
 
 
 class _Group:
@@ -195,8 +220,14 @@ class Limiter:
 
     def _head(self, line: _Line) -> _Request | None:
         """The oldest request of the line whose keys have room."""
-        heads = (_oldest(queue) for keys, queue in line.queues.items() if self._has_room(keys))
-        return min(filter(None, heads), key=_NUMBER, default=None)
+        best: _Request | None = None
+        for queue in line.order:  # at most as many without room as there are holders
+            if best is not None and queue[0].number > best.number:
+                break
+            head = _oldest(queue) if self._has_room(queue[0].keys) else None
+            if head is not None and (best is None or head.number < best.number):
+                best = head  # not of the first queue, where requests have been given up in this turn
+        return best
 
     def _rank(self, request: _Request) -> list[int]:
         return [*(count for key in request.ranked for count in self._turn(key)), request.number]
@@ -253,19 +284,16 @@ class Limiter:
             self._place(group, line, request.number)
             for name, _ in later:
                 self._lines.setdefault(name, []).append((group, line))
-        line.queues.setdefault(request.keys, deque()).append(request)
+        line.add(request)
         self.waiting += 1
         _count(self._waiting, request.keys, 1)
 
     def _remove(self, request: _Request) -> None:
         group = self._groups[request.ranked[0]]
         line = group.lines[request.ranked[1:]]
-        queue = line.queues[request.keys]
-        queue.remove(request)
+        line.remove(request)
         self.waiting -= 1
         _count(self._waiting, request.keys, -1)
-        if not queue:
-            del line.queues[request.keys]
         if line.queues:
             return
         group.place(line, ())

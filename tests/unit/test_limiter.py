@@ -339,3 +339,33 @@ async def test_few_of_the_keys_that_came_and_went_are_remembered() -> None:
         limiter.release(Key(str(number), 1))
     check_empty(limiter)
     assert len(vars(limiter)["_served"]) <= 1024
+
+
+class Counted(str):
+    """A name that counts how often it is looked up."""
+
+    __slots__ = ()
+    look_ups = 0
+
+    def __hash__(self) -> int:
+        Counted.look_ups += 1
+        return super().__hash__()
+
+
+async def test_a_grant_does_not_look_at_all_hosts_that_are_waited_for() -> None:
+    """Nor a request, nor one that is given up: of the waiting requests of one key each has another third one."""
+    limiter = Limiter(1, 2)
+    keys = [(A._replace(limit=9), B._replace(limit=9), Key(Counted(number), 1)) for number in range(2000)]
+    grants = [limiter.request(*each) for each in keys]
+    grants[1].cancel()
+    await settled()
+    Counted.look_ups = 0
+    for each in (0, *range(2, 50)):
+        assert grants[each].done()
+        limiter.release(*keys[each])
+    assert Counted.look_ups < 50 * 20
+    for grant in grants[51:]:
+        grant.cancel()
+    await settled()
+    limiter.release(*keys[50])
+    check_empty(limiter)
