@@ -14,7 +14,6 @@ import msgspec
 from imgserve.blob import Blob
 from imgserve.engine import pictures
 from imgserve.engine.config import OnDemandConfig
-from imgserve.engine.intake import Draining
 from imgserve.engine.ondemand_slots import Slots
 from imgserve.engine.pictures import Inputs, NamedPictures
 from imgserve.engine.probe import FIRST_BYTES, check_svg, info_of
@@ -92,17 +91,14 @@ class OnDemand:
         self._defaults = defaults
         self._fetch_timeout_s = source_timeout_s + FETCH_PATIENCE_S
         self.slots = Slots(config, quota, host_quota)
-        self.is_draining = False
 
     def check_open(self) -> None:
         """Raises Draining."""
-        if self.is_draining:
-            raise Draining("the server is stopping", "send the request again in a moment")
+        self.slots.check_open()
 
     async def drain(self) -> None:
-        """Accept no more; return when all pictures that clients wait for have been sent."""
-        self.is_draining = True
-        await self.slots.until_idle()
+        """Accept no more, refuse those that wait; return when all pictures that are being made have been sent."""
+        await self.slots.drain()
 
     @property
     def max_per_principal(self) -> int:
@@ -115,8 +111,7 @@ class OnDemand:
     def slot(
         self, principal: Principal, source: Source | None = None, client: str = ""
     ) -> contextlib.AbstractAsyncContextManager[None]:
-        """As that of ``Slots``. Raises Draining too."""
-        self.check_open()
+        """As that of ``Slots``."""
         return self.slots.slot(principal, source, client)
 
     def open(self, source: Source, principal: Principal) -> Fetch:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from imgserve.engine.config import OnDemandConfig
+from imgserve.engine.intake import Draining
 from imgserve.errors import ImgserveError
 from imgserve.limiter import Key, Limiter
 from imgserve.request.principal import Principal
@@ -56,6 +57,8 @@ class Slots:
         self._fraction = fraction
         self._host_fraction = host_fraction
         self._requests = 0  # that have a slot or wait for one
+        self._waits: set[asyncio.Timeout] = set()
+        self.is_draining = False
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
@@ -72,16 +75,26 @@ class Slots:
         """The pictures of one of several principals that may be made at once."""
         return max(int(self._slots.total * self._fraction), 1)
 
-    async def until_idle(self) -> None:
-        """Return when no picture is made and no client waits."""
+    def check_open(self) -> None:
+        """Raises Draining."""
+        if self.is_draining:
+            raise Draining("the server is stopping", "send the request again in a moment")
+
+    async def drain(self) -> None:
+        """Refuse all that wait, and return when no picture is made."""
+        self.is_draining = True
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(0.0)
         await self._is_idle.wait()
 
     @contextlib.asynccontextmanager
     async def slot(self, principal: Principal, source: Source | None = None, client: str = "") -> AsyncIterator[None]:
         """Hold a slot, after a wait where none is free. ``client`` is the network of one who asks without a key.
 
-        Raises OnDemandFull, OnDemandQuotaFull: at once if too many wait already, else after the wait.
+        Raises OnDemandFull, OnDemandQuotaFull: at once if too many wait already, else after the wait; Draining.
         """
+        self.check_open()
         quotas = self._quotas(principal, source, client)
         keys = [quota.key for quota in quotas]
         self._requests += 1
@@ -103,9 +116,14 @@ class Slots:
             raise self._refusal(quotas, "")
         try:
             with gets.stage("queue"):
-                async with asyncio.timeout(self._patience_s):
-                    await self._slots.acquire(*keys)
+                async with asyncio.timeout(self._patience_s) as wait:
+                    self._waits.add(wait)
+                    try:
+                        await self._slots.acquire(*keys)
+                    finally:
+                        self._waits.remove(wait)
         except TimeoutError:
+            self.check_open()
             raise self._refusal(quotas, f", and none was finished within {self._patience_s:g} s") from None
 
     def _quotas(self, principal: Principal, source: Source | None, client: str) -> list[_Quota]:

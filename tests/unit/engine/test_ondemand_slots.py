@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from imgserve.engine.config import OnDemandConfig
+from imgserve.engine.intake import Draining
 from imgserve.engine.ondemand_slots import OnDemandFull, OnDemandQuotaFull, Slots
 from imgserve.errors import ImgserveError
 from imgserve.request.principal import Principal
@@ -161,13 +162,17 @@ async def test_a_client_that_leaves_while_it_waits_leaves_nothing() -> None:
     assert scene.order == ["first", "next"]
 
 
-async def test_the_end_waits_for_those_that_wait() -> None:
-    scene = Scene(1, 2)
-    first, second, gone = [await scene.come(name) for name in ("first", "second", "gone")]
-    ending = asyncio.create_task(scene.slots.until_idle())
-    gone.task.cancel()
+async def test_the_end_waits_for_those_that_have_a_slot_and_refuses_the_others() -> None:
+    scene = Scene(2, 4)
+    first, second, *waiting = [await scene.come(name) for name in ("first", "second", "third", "fourth")]
+    ending = asyncio.create_task(scene.slots.drain())
+    await turns()
+    waiting.append(await scene.come("late"))
+    assert [type(one.error) for one in waiting] == [Draining] * 3
+    assert (scene.slots.held, scene.slots.waiting) == (2, 0)
     await first.leave()
     assert not ending.done()
     await second.leave()
     async with asyncio.timeout(20):
         await ending
+    assert scene.order == ["first", "second"]
