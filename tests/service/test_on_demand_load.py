@@ -1,5 +1,6 @@
 """``POST /v1/render`` under load: clients that hang up or are slow, floods beside jobs, quotas, a server that stops."""
 
+import base64
 import json
 import re
 import socket
@@ -15,7 +16,7 @@ from examples.receivers import Behaviour, HttpReceiver
 
 from tests.service.conftest import put_pictures
 from tests.support.daemon import LOOPBACK, Daemon, wait_until
-from tests.support.ondemand import FORM, JPEG, SMALL, call, form, opened, render, with_recipe
+from tests.support.ondemand import FORM, JPEG, JSON, SMALL, call, form, opened, render, with_recipe
 from tests.support.operating import ask
 from tests.support.pictures import encoded, scene, slow_svg
 
@@ -286,6 +287,22 @@ def test_a_request_waits_for_a_slot_unless_its_client_leaves(directory: Path) ->
         half.sendall(PHOTO[20_000:])
         assert waits.result().picture.size == (200, 120)
         half.close()
+
+
+def test_a_picture_inside_its_json_waits_for_no_slot(directory: Path) -> None:
+    """It is in memory already."""
+    inline = {"source": "data:image/jpeg;base64," + base64.b64encode(PHOTO).decode(), **SMALL}
+    with serving(directory, max_on_demand=1, max_on_demand_waiting=2) as server:
+        at_work = drawing(server)
+        wait_until(lambda: busy(server) == 1)
+        for target in ("/v1/render", "/v1/info"):
+            body = inline if target == "/v1/render" else {"source": inline["source"]}
+            refused = call(server, json.dumps(body).encode(), JSON, target)
+            assert (refused.status, refused.problem["code"]) == (503, "on_demand_full")
+        assert busy(server) == 1, "none has waited for that"
+        at_work.close()
+        wait_until(lambda: busy(server) == 0)
+        assert render(server, inline).picture.size == (200, 120)
 
 
 def test_a_server_that_stops_finishes_what_clients_wait_for(directory: Path) -> None:

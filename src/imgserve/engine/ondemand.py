@@ -109,10 +109,10 @@ class OnDemand:
         pictures.judge(recipe, self._transfers, self._named, principal.id)
 
     def slot(
-        self, principal: Principal, source: Source | None = None, client: str = ""
+        self, principal: Principal, source: Source | None = None, client: str = "", *, may_wait: bool = True
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """As that of ``Slots``."""
-        return self.slots.slot(principal, source, client)
+        return self.slots.slot(principal, source, client, may_wait=may_wait)
 
     def open(self, source: Source, principal: Principal) -> Fetch:
         """Start a download, which the caller closes.

@@ -1,6 +1,7 @@
 """Slots of pictures on demand: how many are made at once, and how many clients wait until theirs is begun.
 
-A client that waits here holds no picture and no worker, only its connection. The next slot goes to the principal with
+A client that waits here holds no picture and no worker, only its connection, with what of its body has been read ahead
+(uvicorn stops at 64 KB). The next slot goes to the principal with
 the fewest, and of one principal to the client network with the fewest. Asked by ``ondemand`` for each picture.
 """
 
@@ -89,8 +90,11 @@ class Slots:
         await self._is_idle.wait()
 
     @contextlib.asynccontextmanager
-    async def slot(self, principal: Principal, source: Source | None = None, client: str = "") -> AsyncIterator[None]:
-        """Hold a slot, after a wait where none is free. ``client`` is the network of one who asks without a key.
+    async def slot(
+        self, principal: Principal, source: Source | None = None, client: str = "", *, may_wait: bool = True
+    ) -> AsyncIterator[None]:
+        """Hold a slot, after a wait where none is free and ``may_wait``. ``client`` is the network of one who asks
+        without a key.
 
         Raises OnDemandFull, OnDemandQuotaFull: at once if too many wait already, else after the wait; Draining.
         """
@@ -101,6 +105,8 @@ class Slots:
         self._is_idle.clear()
         try:
             if not self._slots.take(*keys):
+                if not may_wait:
+                    raise self._refusal(quotas, "")
                 await self._wait(quotas, keys)
             try:
                 yield

@@ -91,9 +91,12 @@ class PictureBody:
     async def opened(self, source: AnySource | None, on_demand: OnDemand, principal: Principal) -> AsyncIterator[Fetch]:
         """The picture while it comes, in a slot of its own. ``source`` None: the body is the picture.
 
+        One that came inside the JSON is in memory already, so it waits for no slot.
+
         Raises RequestInvalid, and as ``OnDemand.slot`` does.
         """
-        async with on_demand.slot(principal, source if isinstance(source, Source) else None):
+        fetched = source if isinstance(source, Source) else None
+        async with on_demand.slot(principal, fetched, may_wait=not isinstance(source, Inline)):
             if self._form is not None and not isinstance(source, Upload):
                 await self._form.end()
                 self._is_read.set()
