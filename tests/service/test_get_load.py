@@ -172,6 +172,24 @@ def test_a_crowded_network_holds_up_no_other_that_wants_the_same(tmp_path: File)
         assert renders(site) == 1
 
 
+def test_a_stale_picture_is_shown_where_a_slot_must_be_waited_for(tmp_path: File) -> None:
+    """As where its source cannot be asked."""
+    switches = {"stale_while_revalidate_s": 0, "stale_if_error_s": 3600}
+    with gets(tmp_path, WAITING, switches=switches) as site:
+        site.web.behave("/never", Behaviour(never=True))
+        site.web.behave("/photo.jpg", Behaviour(headers={"Cache-Control": "max-age=0"}))
+
+        def ask() -> Reply:
+            return site.get("/unsafe/20x0/photo.jpg", X_Forwarded_For="203.0.113.9")
+
+        first = ask()
+        with begun(site, "/unsafe/never.jpg", X_Forwarded_For="203.0.113.9"):
+            wait_until(lambda: held(site) == 1)
+            assert (ask().status, ask().body) == (200, first.body)
+            assert held(site) == 1, "it has not waited for that slot"
+        wait_until(lambda: "served_stale" in site.server.log)
+
+
 def test_headers_of_strangers_name_no_client(small: Gets) -> None:
     """What stands before the last address that no trusted proxy has is the client's own invention."""
     small.web.behave("/never", Behaviour(never=True))

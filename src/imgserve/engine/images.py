@@ -113,7 +113,7 @@ class Images:
         with contextlib.ExitStack() as held:
             held.enter_context(hit)
             state: State = "hit"
-            match freshness(hit.meta, self._clock()):
+            match age := freshness(hit.meta, self._clock()):
                 case "fresh":
                     pass
                 case "stale":
@@ -121,7 +121,8 @@ class Images:
                     state = "stale"
                 case _:
                     try:
-                        made = await self._made(wanted, client, is_older_there=True)
+                        # Where the older picture may be shown, it is better than a wait for a slot.
+                        made = await self._made(wanted, client, is_older_there=True, may_wait=age == "expired")
                         return made.unless_known(if_none_match, if_modified_since)
                     except ImgserveError as error:
                         if freshness(hit.meta, self._clock()) != "error" or not _may_pass(error):
@@ -203,14 +204,19 @@ class Images:
                     return Served(meta, None, "known")
         return (await self._made(wanted, client)).unless_known(if_none_match, if_modified_since)
 
-    async def _made(self, wanted: Wanted, client: str, *, is_older_there: bool = False) -> Served:
-        begin = partial(self._make, wanted, client, is_older_there)
-        made = await self._under_way.result((wanted.key, self._cache.generation_of(wanted.key)), client, begin)
+    async def _made(
+        self, wanted: Wanted, client: str, *, is_older_there: bool = False, may_wait: bool = True
+    ) -> Served:
+        begin = partial(self._make, wanted, client, is_older_there, may_wait)
+        key, group = (wanted.key, self._cache.generation_of(wanted.key)), (client, may_wait)
+        made = await self._under_way.result(key, group, begin)
         return Served(made.meta, made.blob, made.state)
 
-    async def _make(self, wanted: Wanted, client: str, is_older_there: bool, begun: Callable[[], None]) -> Made:
+    async def _make(
+        self, wanted: Wanted, client: str, is_older_there: bool, may_wait: bool, begun: Callable[[], None]
+    ) -> Made:
         mount, source = wanted.mount, wanted.source
-        async with self._on_demand.slot(mount.principal, source, client):
+        async with self._on_demand.slot(mount.principal, source, client, may_wait=may_wait):
             begun()
             with self._cache.begin(wanted.key) as work, await self._original(wanted) as original:
                 state: State
