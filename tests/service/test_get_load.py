@@ -154,6 +154,19 @@ def test_a_request_waits_for_a_slot_and_so_many_may(tmp_path: File) -> None:
         wait_until(lambda: re.search(r" get .* status=200 .* queue_ms=\d+\.\d ", site.server.log))
 
 
+def test_those_that_wait_leave_half_of_the_connections(tmp_path: File) -> None:
+    """Of the eight four may have waiting requests, and of these one network has a quarter."""
+    with gets(tmp_path, "max_connections = 8" + WAITING) as site:
+        site.web.behave("/never", Behaviour(never=True))
+        network = "203.0.113.9"
+        with begun(site, "/unsafe/never.jpg", X_Forwarded_For=network):
+            wait_until(lambda: held(site) == 1)
+            with begun(site, "/unsafe/unseen.jpg", X_Forwarded_For=network):
+                wait_until(lambda: site.metric('on_demand{state="waiting"') == 1)
+                assert site.get("/unsafe/unseen-too.jpg", X_Forwarded_For=network).status == 429
+                assert held(site) == 1, "it has not waited"
+
+
 def test_a_crowded_network_holds_up_no_other_that_wants_the_same(tmp_path: File) -> None:
     """Its request waits for its own slot, and gets the picture that another network's has begun meanwhile."""
     with gets(tmp_path, WAITING) as site, ThreadPoolExecutor(1) as threads:

@@ -1,7 +1,7 @@
 """The settings of what happens to a job. Read by ``settings``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import msgspec
 
@@ -132,10 +132,15 @@ class OnDemandConfig(msgspec.Struct, frozen=True):
         "slots of pictures on demand: those for clients of mounts, `/v1/render` and `/v1/info` that are made at once",
         name="max_on_demand")] = 256
     max_waiting: Annotated[Amount, Setting(
-        "requests that wait for such a slot, up to 10 s; then clients get 429 or 503. 0: they get it at once",
+        "requests that wait for such a slot, up to 10 s; then clients get 429 or 503. At most half of the connections. "
+        "0: they get it at once",
         name="max_on_demand_waiting")] = 4000
     patience_s: float = 10.0
     # fmt: on
+
+    def within(self, max_connections: int) -> Self:
+        """With so few waiting requests that half of the connections are left to others."""
+        return msgspec.structs.replace(self, max_waiting=min(self.max_waiting, max_connections // 2))
 
 
 class PlaceholderConfig(msgspec.Struct, frozen=True):

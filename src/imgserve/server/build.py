@@ -91,9 +91,15 @@ CALLS = (
 
 class Components:
     def __init__(
-        self, settings: Settings, queue: Queue, clock: Clock, is_shared: Callable[[], bool], max_kept: int
+        self,
+        settings: Settings,
+        queue: Queue,
+        clock: Clock,
+        is_shared: Callable[[], bool],
+        max_kept: int,
+        max_connections: int,
     ) -> None:
-        """``max_kept``: the most pictures in each store, however small they are."""
+        """``max_kept``: the most pictures in each store, however small they are. ``max_connections`` of clients."""
         self._settings = settings
         self.queue = queue
         self._clock = clock
@@ -130,8 +136,9 @@ class Components:
             wall_of=clock.wall_of,
         )  # fmt: skip
         self.on_demand = OnDemand(
-            self.transfers, self.pool, renderer, self.named, settings.limits, intake.defaults(), settings.on_demand,
-            settings.queue.quota, intake.host_quota, settings.transfer.source_timeout_s,
+            self.transfers, self.pool, renderer, self.named, settings.limits, intake.defaults(),
+            settings.on_demand.within(max_connections), settings.queue.quota, intake.host_quota,
+            settings.transfer.source_timeout_s,
         )  # fmt: skip
         self.on_the_fly = OnTheFly(settings, self.transfers, self.pool, renderer, self.on_demand, self.named, queue)
         deliveries.when_written(self.on_the_fly.purging.delivered)

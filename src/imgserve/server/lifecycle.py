@@ -162,7 +162,9 @@ async def _running(
 ) -> AsyncIterator[Components]:
     clock = Clock(boot_name=settings.boot_id)
     queue = await build.open_queue(settings, clock)
-    components = Components(settings, queue, clock, is_shared, descriptors.max_pictures(max_descriptors))
+    max_connections, _ = settings.api.connections(descriptors.max_connections(max_descriptors))
+    max_kept = descriptors.max_pictures(max_descriptors)
+    components = Components(settings, queue, clock, is_shared, max_kept, max_connections)
     pool, transfers = components.pool, components.transfers
     try:
         await components.uploads.start()
