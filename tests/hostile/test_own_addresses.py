@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from ipaddress import ip_address
 
 import pytest
@@ -37,6 +38,16 @@ def _run(command: str) -> None:
     subprocess.run(shlex.split(command), check=True)
 
 
+def _wait_until_there(text: str) -> None:
+    """The kernel adds the route of an IPv6 address in a work queue of its own, after ip(8) has ended."""
+    for _ in range(400):
+        told = subprocess.run(["ip", "route", "get", text], capture_output=True, timeout=20, check=False)
+        if told.stdout.startswith(b"local "):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{text} has not come")
+
+
 def main() -> None:
     """Per address: is it ours before it comes, after, and when it is gone; and whether naming it opens it."""
     for command in ("ip link add v0 type veth peer name v1", "ip link set v0 up", "ip link set v1 up"):
@@ -46,6 +57,7 @@ def main() -> None:
         address, first = ip_address(text), number * 30
         before = is_own(address, lambda at=first: at)  # type: ignore[misc]
         _run(coming)
+        _wait_until_there(text)
         after = is_own(address, lambda at=first + 10: at)  # type: ignore[misc]
         refusal = Guard().refusal(text, 443)
         opened = Guard((parse_network(text),)).refusal(text, 443)
