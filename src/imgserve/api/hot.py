@@ -15,7 +15,7 @@ _USUAL_WAY = frozenset({
     b"if-none-match", b"if-modified-since", b"range", b"origin", b"x-request-id", b"dpr", b"sec-ch-dpr", b"width",
     b"sec-ch-width", b"expect", b"content-length", b"transfer-encoding", b"upgrade",
 })  # fmt: skip
-# Of URLs with their Accept. What is remembered of each takes 3 KB, so there are no more than small pictures in memory.
+# Of URLs with their Accept. Each takes 3 KB here, so there are no more of them than small pictures in memory.
 _LONGEST, _SMALL_PICTURE_BYTES = 1_000, 8_000
 _PREFIX = os.urandom(6).hex()
 _numbers = itertools.count(1)

@@ -1,8 +1,8 @@
 """Slots of pictures on demand: how many are made at once, and how many clients wait until theirs is begun.
 
 A client that waits here holds no picture and no worker, only its connection, with what of its body has been read ahead
-(uvicorn stops at 64 KB). The next slot goes to the principal with
-the fewest, and of one principal to the client network with the fewest. Asked by ``ondemand`` for each picture.
+(uvicorn stops at 64 KB). The next slot goes to the principal with the fewest, and of one principal to the client
+network with the fewest. Asked by ``ondemand`` for each picture.
 """
 
 import asyncio
