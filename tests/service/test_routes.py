@@ -12,7 +12,7 @@ from imgserve.api.http.body import Body
 from imgserve.api.http.headers import STREAM, STRICT
 from imgserve.api.routes import ELSEWHERE, Route, table
 from imgserve.request.limits import Limits
-from imgserve.server.build import upload_limits
+from imgserve.server.calls import upload_limits
 from imgserve.transfer.config import Config as TransferConfig
 from tests.support.daemon import Daemon
 from tests.support.operating import SocketConnection

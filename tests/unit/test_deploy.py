@@ -17,7 +17,7 @@ import pytest
 
 from imgserve.request.classic.parse import parse
 from imgserve.settings.options import BY_NAME, VARIABLE_PREFIX
-from imgserve.settings.read import BOOT_ID
+from imgserve.settings.unknown import BOOT_ID
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

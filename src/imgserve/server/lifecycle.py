@@ -30,6 +30,7 @@ from imgserve.engine import pictures
 from imgserve.errors import ImgserveError
 from imgserve.server import build, memory
 from imgserve.server.build import Components
+from imgserve.server.calls import Calls
 from imgserve.server.ending import Ending, busy_threads, in_time
 from imgserve.server.reload import Reload
 from imgserve.settings.tree import Settings
@@ -101,7 +102,7 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.begin)
     async with _running(settings, keys.are_several, max_descriptors, ending) as components:
         reloading.components = components
-        application = components.for_clients(settings.api, keys, presets)
+        application = Calls(components).for_clients(settings.api, keys, presets)
         slots = Slots(*settings.api.connections(descriptors.max_connections(max_descriptors)))
         timeout_s = settings.api.header_timeout_s
         quick = components.on_the_fly.hot.answer if components.on_the_fly.is_on else None
@@ -133,7 +134,7 @@ async def _operated(
 ) -> AsyncIterator[None]:
     """Serve the control socket, log changes of state, and give free memory back."""
     with control.listening(settings.data_dir) as own_socket:
-        application = components.for_operator(settings.api, itself, presets)
+        application = Calls(components).for_operator(settings.api, itself, presets)
         server = Server(application, control.OwnersProtocol, settings.api.header_timeout_s)
         serving = asyncio.create_task(server.serve([own_socket]))
         loops = (

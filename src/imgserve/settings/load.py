@@ -23,8 +23,9 @@ from imgserve.request.preset import Config as PresetConfig
 from imgserve.setting import Problem
 from imgserve.settings import renamed
 from imgserve.settings.options import BY_NAME, DECLARED
-from imgserve.settings.read import BOOT_ID, TEST_SWITCH, Gathered, gather, of_a_service, with_old_names
+from imgserve.settings.read import Gathered, gather, with_old_names
 from imgserve.settings.tree import Settings, TestSwitches
+from imgserve.settings.unknown import BOOT_ID, TEST_SWITCH, of_a_service
 from imgserve.transfer.config import CredentialConfig
 
 ROOT_DATA_DIR = Path("/var/lib/imgserve")

@@ -10,8 +10,6 @@ import re
 import string
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, time
-from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
@@ -19,17 +17,9 @@ import msgspec
 from imgserve.errors import Path as KeyPath
 from imgserve.errors import cause_of
 from imgserve.settings import renamed
-from imgserve.settings.options import CONFIG, VARIABLE_PREFIX, Option, Table, declared, expected
+from imgserve.settings.options import CONFIG, Option, Table, declared, expected
 from imgserve.settings.tomlfile import TomlFile
-
-TEST_SWITCH = "IMGSERVE_TEST"
-BOOT_ID = "IMGSERVE_BOOT_ID"  # for units that hide /proc/sys
-# Kubernetes sets them for a Service, Docker for a linked container, that is called imgserve or imgserve-something.
-_OF_A_SERVICE = re.compile(
-    r"IMGSERVE(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?|ENV_\w+|NAME)"
-)
-_NAME_EXPECTED = "expected a name of at most 32 letters, digits, - and _, got {!r}"
-_SERVICE_PORT, _SERVICE_URL = re.compile(r"IMGSERVE(_\w+)?_PORT"), re.compile(r"(tcp|udp|sctp)://\S+")
+from imgserve.settings.unknown import of_a_service, shown, unknown_keys, unknown_variables
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -88,17 +78,6 @@ class Gathered(msgspec.Struct, frozen=True):
         return option.name, option.label if value is None else value.place_of(path)
 
 
-def of_a_service(environ: Mapping[str, str], options: Iterable[Option]) -> tuple[str, ...]:
-    """Names of variables that look like settings and were set by Kubernetes or Docker."""
-    own = {option.variable for option in options}
-    return tuple(
-        name
-        for name, value in sorted(environ.items())
-        if (name not in own and _OF_A_SERVICE.fullmatch(name))
-        or (_SERVICE_PORT.fullmatch(name) and _SERVICE_URL.fullmatch(value))
-    )
-
-
 def gather(
     root: type[msgspec.Struct],
     flags: Namespace,
@@ -125,9 +104,9 @@ def gather(
     everything = declared(root, file.names_in)
     options = with_old_names(everything.options, names)
     if not names:
-        problems += _unknown_variables(environ, fixed)
+        problems += unknown_variables(environ, fixed)
         tables = {table.name: table for table in everything.tables}
-        problems += _unknown_keys("", file.content, file, {option.name for option in options}, tables)
+        problems += unknown_keys("", file.content, file, {option.name for option in options}, tables)
     written = ((option, file.value(option.name)) for option in options)
     by_key = _converted(((one, Value(value, one.name, file)) for one, value in written if value is not None), problems)
     values = {**by_key, **by_variable, **by_flag}
@@ -248,48 +227,11 @@ def _secret_in(place: str, option: Option, environ: Mapping[str, str]) -> tuple[
     return text, "" if text else f"expected a secret in {place}, there is none", False
 
 
-def _unknown_variables(environ: Mapping[str, str], options: Iterable[Option]) -> Iterator[str]:
-    known = {option.variable for option in options} | {CONFIG.variable, TEST_SWITCH, BOOT_ID}
-    # Without the prefix, which would make any two variables alike.
-    names = [variable.removeprefix(VARIABLE_PREFIX) for variable in known]
-    for name in sorted(environ.keys() - known):
-        if name.startswith(VARIABLE_PREFIX):
-            similar = _similar(name.removeprefix(VARIABLE_PREFIX), names, VARIABLE_PREFIX)
-            yield f"{name}: there is no such setting{similar}"
-
-
-def _unknown_keys(
-    above: str, content: Mapping[str, object], file: TomlFile, names: set[str], tables: Mapping[str, Table]
-) -> Iterator[str]:
-    for key, value in content.items():
-        name = f"{above}.{key}" if above else key
-        if "." in key:
-            yield f"{file.origin(above) if above else file.path}: there is no such setting {key!r}"
-            continue
-        if name in names:
-            continue
-        if not any(table == name or table.startswith(f"{name}.") for table in tables):
-            has_names = above in tables and tables[above].has_names
-            fault = _NAME_EXPECTED.format(key) if has_names else _no_such(key, above, value, names)
-            yield f"{file.origin(above if has_names else name)}: {fault}"
-        elif isinstance(value, dict):
-            yield from _unknown_keys(name, value, file, names, tables)
-        else:
-            yield f"{file.origin(name)}: expected a table, [{name}], got {_shown(value, is_typed=False)}"
-
-
-def _no_such(key: str, above: str, value: object, names: set[str]) -> str:
-    if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
-        return "there is no such setting, got a table (settings stand above all tables)"
-    siblings = [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == above]
-    return f"there is no such setting{_similar(key.lower(), siblings)}"
-
-
 def _got(option: Option, entry: Value) -> str:
     """The value and, for one of the TOML file, what was probably meant; nothing of a secret."""
     if option.setting.is_secret:
         return ""
-    got = f", got {_shown(entry.value, is_typed=entry.file is None)}"
+    got = f", got {shown(entry.value, is_typed=entry.file is None)}"
     return got if entry.file is None else got + _meant(option, entry.value)
 
 
@@ -299,17 +241,6 @@ def _branch(tree: dict[str, object], target: str) -> dict[str, object]:
         assert isinstance(inner, dict)
         tree = inner
     return tree
-
-
-def _shown(value: object, *, is_typed: bool) -> str:
-    """Flags and variables as they were typed; values of TOML so that a text in quotes differs from a number."""
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, str):
-        return value if is_typed and value == value.strip() else f'the text "{value}"'
-    if isinstance(value, float | date | time):  # JSON has no inf
-        return str(value)
-    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def _meant(option: Option, value: object) -> str:
@@ -324,9 +255,3 @@ def _meant(option: Option, value: object) -> str:
             meant = msgspec.convert(meant, type=option.type, strict=False)
             return f" (write {option.key} = {msgspec.json.encode(meant).decode()})"
     return ""
-
-
-def _similar(name: str, known: list[str], prefix: str = "") -> str:
-    """``prefix`` is put before the known name."""
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean {prefix}{close[0]}?)" if close else ""
