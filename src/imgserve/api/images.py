@@ -5,7 +5,6 @@ dialect by name.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from math import ceil
@@ -19,6 +18,7 @@ from imgserve.api.http.hangup import ClientGone, while_connected
 from imgserve.api.http.network import Clients
 from imgserve.api.http.ranges import range_of
 from imgserve.api.http.sending import send_blob
+from imgserve.api.judged import Judged
 from imgserve.engine.cache.entry import Header, Meta
 from imgserve.engine.cache.freshness import Lifetimes, is_not_modified
 from imgserve.engine.cache.memory import Hit
@@ -37,8 +37,7 @@ RETRY_AFTER_S = 5
 _BUSY = (429, 503)
 _NOTHING = Negotiable()
 _HINTS = frozenset({b"dpr", b"sec-ch-dpr", b"width", b"sec-ch-width"})
-# Judged URLs that are remembered, of 2.5 KB each, and the longest of them.
-_MOST_JUDGED, _LONGEST_JUDGED = 4_000, 1_000
+_MOST_JUDGED = 4_000
 # What a picture of a stranger must not do if a browser opens it as a page: run, load, frame.
 SAFE: Headers = (
     (b"x-content-type-options", b"nosniff"),
@@ -53,8 +52,7 @@ class ImageHandler:
         self._hot = hot
         self._clients = clients
         self._caching = Caching(mount, lifetimes)
-        # URLs that were asked for before: neither their grammar nor their signature has to be judged again.
-        self._judged: OrderedDict[tuple[str, Negotiable], Wanted] = OrderedDict()
+        self._judged: Judged[Wanted] = Judged(_MOST_JUDGED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS":
@@ -87,10 +85,7 @@ class ImageHandler:
             if negotiable != _NOTHING:
                 plain = mount.dialect.parse(scope["mount_path"], _NOTHING, now_s, needs_signature=False)
             wanted = self._images.wanted(mount, asked, plain)
-            if len(scope["mount_path"]) <= _LONGEST_JUDGED:
-                self._judged[place] = wanted
-            if len(self._judged) > _MOST_JUDGED:
-                self._judged.popitem(last=False)
+            self._judged.add(place, wanted)
         elif _is_over(wanted.asked.answer, now_s):
             mount.dialect.parse(scope["mount_path"], negotiable, now_s)  # which says so in its own words
         return wanted
