@@ -21,7 +21,7 @@ from imgserve.api.control_socket import StartedAs
 from imgserve.api.http.listener import listen
 from imgserve.errors import ImgserveError, sentence_of, using
 from imgserve.jobs.sqlite.breakage import storage_failing
-from imgserve.server import ending, lifecycle, logfile, readiness
+from imgserve.server import ending, lifecycle, logfile, memory, readiness
 from imgserve.server.lifecycle import CannotStart, Endpoint
 from imgserve.server.logfile import LogFile
 from imgserve.server.pidfile import Note, PidFile
@@ -36,6 +36,7 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
 
     Returns in the starting process only: the serving one ends here. Raises ImgserveError, OSError.
     """
+    memory.use_one_arena()
     user = _other_user(settings.user)
     if is_foreground:
         logs.start(settings.log_lines)

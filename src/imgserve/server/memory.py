@@ -1,4 +1,5 @@
-"""What the server's process keeps of the memory that it has freed, and how it gives it back. Called by ``lifecycle``.
+"""What the server's process keeps of the memory that it has freed, and how it gives it back. Called by ``detach`` and
+``lifecycle``.
 
 Only glibc has these calls; another libc decides by itself.
 """
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 
 COLLECT_AFTER = 20_000
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # glibc's malloc.h
 _KEEP_BYTES = 64 * 1024 * 1024
 _EVERY_S = 20.0
 # An idle server uses 7 ms in that time, and an answer or a job 3.
@@ -18,6 +19,16 @@ _WORTH_CPU_S = 0.1
 
 _libc = ctypes.CDLL(None)
 _mallopt, _malloc_trim = (getattr(_libc, name, None) for name in ("mallopt", "malloc_trim"))
+
+
+def use_one_arena() -> None:
+    """Let all threads share malloc's pieces. To be called before the first one starts.
+
+    Else each of some twenty threads has pieces of its own, which keep what its largest work took. Python code runs in
+    one thread at a time, so they rarely wait for each other.
+    """
+    if _mallopt is not None:
+        _mallopt(_M_ARENA_MAX, 1)
 
 
 def tune() -> None:

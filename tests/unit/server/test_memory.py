@@ -58,3 +58,34 @@ def test_what_work_has_left_behind_is_given_back() -> None:
 def test_an_idle_server_does_nothing() -> None:
     _, by_the_watch = given_back(5.0, 5.03, 5.06, 5.09)
     assert abs(by_the_watch) < BLOCKS * BLOCK_BYTES // 10
+
+
+def test_threads_share_one_arena() -> None:
+    """Threads that hold memory at the same time, as malloc_info(3) reports it."""
+    script = """
+import ctypes, os, threading
+from imgserve.server import memory
+
+memory.use_one_arena()
+held = threading.Barrier(9)
+
+def hold():
+    block = bytes(100_000)
+    held.wait()
+    held.wait()
+
+for _ in range(8):
+    threading.Thread(target=hold).start()
+held.wait()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+libc.fdopen.argtypes = [ctypes.c_int, ctypes.c_char_p]
+libc.fclose.argtypes = [ctypes.c_void_p]
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+out = libc.fdopen(os.dup(1), b"w")
+libc.malloc_info(0, out)
+libc.fclose(out)
+held.wait()
+"""
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output.count("<heap nr=") == 1
