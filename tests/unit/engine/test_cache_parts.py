@@ -1,7 +1,9 @@
 """Memory, the notes for the index, and the marks on work under way."""
 
 from pathlib import Path
+from random import Random
 
+import apsw
 import pytest
 
 from imgserve.engine.cache.entry import Header, Key, Meta
@@ -195,6 +197,25 @@ def test_the_index_knows_whose_source_it_does_not_know(tmp_path: Path) -> None:
     assert index.unread(unread[0].name, 10) == []
     assert index.of_prefix("", 9, 10) == [row(2).name, row(3).name]
     assert index.between(range_of(0)) == {row(number).name: 10 for number in (1, 2, 3)}
+    index.close()
+
+
+def test_a_large_index_takes_little_memory_but_for_a_rebuild(tmp_path: Path) -> None:
+    """A name is a digest, so that each row is in another page."""
+    before, index = apsw.memory_used(), Index(tmp_path)
+    random = Random(1)
+
+    def held_bytes() -> int:
+        index.apply(
+            {name: Row(name, 10, 5, source=name.hex()) for name in (random.randbytes(24) for _ in range(50_000))}
+        )
+        return apsw.memory_used() - before
+
+    assert held_bytes() < 4_000_000
+    index.hold_pages(for_rebuild=True)
+    assert held_bytes() > 8_000_000
+    index.hold_pages(for_rebuild=False)
+    assert apsw.memory_used() - before < 4_000_000
     index.close()
 
 

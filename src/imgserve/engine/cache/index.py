@@ -22,8 +22,9 @@ FILE_NAME = "index.sqlite"
 # that starts while SQLite cannot write could not take it back, and stores entries all the same.
 _WHOLE_NAME = "index.whole"
 _VERSION = 2
-# Of pages in memory. A rebuild writes three trees at random places.
-_CACHE_KIB = 16_384
+# Of pages in memory. A rebuild writes three trees at random places; what comes in a second needs no more than SQLite's
+# own default, and beside the kernel's pages it would be the same bytes twice.
+_CACHE_KIB, _REBUILD_CACHE_KIB = 2_048, 16_384
 _LAST_CHARACTER = "\U0010ffff"
 
 SQL = read("imgserve.engine.cache", "index")
@@ -50,9 +51,10 @@ class Index:
         self._db = apsw.Connection(str(path))
         path.chmod(0o600)  # it has URLs, with their passwords
         # A process that ends loses nothing so, and a power cut the last transactions; no commit waits for the disk.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"cache_size=-{_CACHE_KIB}", "temp_store=MEMORY",
-                       "wal_autocheckpoint=16384", "journal_size_limit=67108864"):  # fmt: skip
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "temp_store=MEMORY", "wal_autocheckpoint=16384",
+                       "journal_size_limit=67108864"):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}")
+        self.hold_pages(for_rebuild=False)
         version = self._db.execute("PRAGMA user_version").get
         self.is_new = version == 0
         if self.is_new:
@@ -66,6 +68,11 @@ class Index:
         self._db.close()
         if is_whole:
             (self._directory / _WHOLE_NAME).touch(mode=0o600)
+
+    def hold_pages(self, *, for_rebuild: bool) -> None:
+        """In memory, at most as many as this takes."""
+        self._db.execute(f"PRAGMA cache_size=-{_REBUILD_CACHE_KIB if for_rebuild else _CACHE_KIB}")
+        self._db.execute("PRAGMA shrink_memory")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -51,6 +51,7 @@ class Rebuild:
     def _walked(self, index: Index) -> Iterator[None]:
         """A step for some directories."""
         started_at, found = time.monotonic(), 0
+        index.hold_pages(for_rebuild=True)
         for first in range(0, FAN, _WALKED_AT_ONCE):
             numbers = range(first, first + _WALKED_AT_ONCE)
             # In this order: an entry that comes in between has a note, which is written later.
@@ -58,6 +59,7 @@ class Rebuild:
             with index.transaction():
                 found += sum(map(partial(_compare, index), numbers, used))
             yield
+        index.hold_pages(for_rebuild=False)
         logs.event("cache_index_rebuilt", found=found, ms=(time.monotonic() - started_at) * 1000)
 
     def read_headers(self, index: Index, is_over: Callable[[], bool]) -> bool:
