@@ -1,5 +1,6 @@
 """Requests however their packets fall: what httptools is given is the same, and it agrees on where each one ends."""
 
+import sys
 import time
 from itertools import pairwise
 from typing import NamedTuple
@@ -117,3 +118,12 @@ def test_odd_requests_cost_little(packets: list[bytes]) -> None:
 
 def test_more_chunks_than_a_job_has_are_refused() -> None:
     assert read(request(TE) + b"1\r\nx\r\n" * (MAX_CHUNKS + 1)).status == 400
+
+
+def test_no_connection_keeps_what_was_read() -> None:
+    whole = request(counted(bytes(100_000)), bytes(100_000))
+    before, framing = sys.getrefcount(whole), Framing()
+    pieces = list(framing.split(whole))
+    assert sys.getrefcount(whole) == before
+    assert list(framing.split(whole[:50])) == [], "half of a header is kept"
+    assert list(framing.split(whole[50:])) == pieces

@@ -44,6 +44,8 @@ class Framing:
         self._searched, self._at = self._searched - self._at, 0
         while (piece := next(self._pieces)) is not None:
             yield piece
+        if self._at == len(self._data):  # else an idle connection would keep up to 256 KB
+            self._data, self._searched, self._at = b"", 0, 0
 
     def _requests(self) -> Reader:
         while True:
