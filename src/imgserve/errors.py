@@ -169,6 +169,20 @@ class ImgserveError(Exception):
         return f"{located} ({spell(self.hint, spelling)})" if self.hint else located
 
 
+def let_go(error: BaseException) -> None:
+    """Drop the frames that an answered error came through, and those of its causes.
+
+    One of them often has the error as a variable. Such a circle keeps the body of its request and all else that these
+    frames hold, 450 KB of a picture that was refused, until the garbage collector looks for it minutes later.
+    """
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is not None and each.__traceback__ is not None:
+            each.__traceback__ = None
+            left += each.__cause__, each.__context__
+
+
 class FileUnusable(ImgserveError):
     """The system refuses a file that an operator has named, or that belongs to the server."""
 

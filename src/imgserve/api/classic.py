@@ -14,7 +14,7 @@ from imgserve.api.presets import Presets
 from imgserve.api.rate import Rates
 from imgserve.api.refusals import Refusals
 from imgserve.engine.intake import Intake
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, let_go
 from imgserve.jobs.model import Answer
 from imgserve.request.classic.parse import parse
 from imgserve.request.classic.spelling import number_of, sentence_of
@@ -84,6 +84,7 @@ class Classic:
     async def _deny(
         self, error: ImgserveError, scope: Scope, send: Send, request: JobRequest | None = None, *, close: bool = False
     ) -> None:
+        let_go(error)
         number = number_of(error) or 301
         status = {301: 503, 302: 401}.get(number, 200)
         metrics.POSTS.labels("refused", number).inc()

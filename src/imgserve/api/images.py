@@ -25,7 +25,7 @@ from imgserve.engine.cache.memory import Hit
 from imgserve.engine.images import Images
 from imgserve.engine.mounts import Mount
 from imgserve.engine.served import Served, Wanted
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, let_go
 from imgserve.request.dialects import accept
 from imgserve.request.dialects.dialect import Answer, Called, Negotiable
 from imgserve.telemetry import gets
@@ -205,6 +205,7 @@ class ImageHandler:
         return Outcome(status, served.state, end - start)
 
     async def _refuse(self, error: ImgserveError, send: Send) -> Outcome:
+        let_go(error)
         gets.failed(error.code, error.detail)
         refusal = self._mount.dialect.refusal(error)
         kind = ((b"content-type", refusal.media_type.encode()),) if refusal.body else ()

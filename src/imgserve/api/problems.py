@@ -7,7 +7,7 @@ import msgspec
 from imgserve.api.control_socket import FieldFault, Problem
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import App, Receive, Scope, Send
-from imgserve.errors import FieldRef, ImgserveError, Path, dotted, spell
+from imgserve.errors import FieldRef, ImgserveError, Path, dotted, let_go, spell
 from imgserve.request.faults import RequestInvalid
 from imgserve.telemetry import logs
 
@@ -64,6 +64,7 @@ async def answer(
     source: Path = SOURCE,
 ) -> None:
     """``status`` and ``source`` are as in ``problem_of``."""
+    let_go(error)
     problem = problem_of(error, scope["request_id"], status, source)
     own = ((name.encode(), value.encode()) for name, value in _headers(error, problem.status).items())
     fields = ((b"content-type", CONTENT_TYPE.encode()), *own, *headers)

@@ -1,0 +1,56 @@
+"""What an error holds after it was answered."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from imgserve.errors import ImgserveError, let_go
+from imgserve.request.faults import beneath
+
+
+class Body:
+    """What a request holds."""
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def late(body: Body) -> None:
+    """Fails as a request for which no worker is free: its error has causes, and is a variable of frames."""
+    with beneath("source"):
+        try:
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            error = ImgserveError(f"no worker was free for {body}")
+            raise error from None
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("is_let_go", [True, False])
+async def test_an_answered_error_keeps_nothing_of_its_request(is_let_go: bool) -> None:
+    body = Body()
+    ref = weakref.ref(body)
+    try:
+        await late(body)
+    except ImgserveError as error:
+        if is_let_go:
+            let_go(error)
+    del body
+    assert (ref() is None) == is_let_go
+
+
+def test_an_error_that_was_let_go_can_be_raised_again() -> None:
+    error = ImgserveError("a known one")
+    for _ in range(3):
+        with pytest.raises(ImgserveError) as raised:
+            raise error
+        let_go(raised.value)
+        assert error.__traceback__ is None
