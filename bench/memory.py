@@ -132,22 +132,25 @@ class Road:
 
     async def load(self, cell: Cell, source: bytes, clients: int, seconds: float) -> int:
         """The number of pictures. Raises RuntimeError for a refused one."""
-        connections = [await client.connect(self._server.url) for _ in range(clients)]
         self._peers.picture = _answer(cell, source)
         ends_at = time.monotonic() + seconds
-        counts = await asyncio.gather(*(self._keep_asking(cell, source, one, ends_at) for one in connections))
-        for connection in connections:
-            connection.close()
-        return sum(counts)
+        return sum(await asyncio.gather(*(self._keep_asking(cell, source, ends_at) for _ in range(clients))))
 
-    async def _keep_asking(self, cell: Cell, source: bytes, connection: client.Connection, ends_at: float) -> int:
+    async def _keep_asking(self, cell: Cell, source: bytes, ends_at: float) -> int:
         count = 0
+        connection = await client.connect(self._server.url)
         while time.monotonic() < ends_at:
             ask = next(self._asked)
-            reply = await ask(cell, source, connection)
+            try:
+                reply = await ask(cell, source, connection)
+            except client.HungUp:  # on a slow machine a job takes longer than an idle connection is kept
+                connection.close()
+                connection = await client.connect(self._server.url)
+                continue
             if reply.status not in (*_GOOD, *_BUSY):
                 raise RuntimeError(f"{cell.name}: {reply.status} {reply.body[:300]!r}")
             count += reply.status in _GOOD
+        connection.close()
         return count
 
     async def _render(self, cell: Cell, source: bytes, connection: client.Connection) -> client.Reply:
