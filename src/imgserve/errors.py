@@ -172,8 +172,8 @@ class ImgserveError(Exception):
 def let_go(error: BaseException) -> None:
     """Drop the frames that an answered error came through, and those of its causes.
 
-    One of them often has the error as a variable. Such a circle keeps the body of its request and all else that these
-    frames hold, 450 KB of a picture that was refused, until the garbage collector looks for it minutes later.
+    One of them often has the error as a variable. Such a circle keeps the connection, what was read of the body and all
+    else that these frames hold until the garbage collector looks for it: minutes later, if it was open for some time.
     """
     left: list[BaseException | None] = [error]
     while left:

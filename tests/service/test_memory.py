@@ -4,11 +4,13 @@ Counted is the proportional set size of the tree (pages that n processes share c
 """
 
 import io
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.processes import tree_pss_mb
+import pytest
+from bench.processes import pss_mb, tree_pss_mb
 from examples.receivers import HttpReceiver
 from PIL import Image
 
@@ -96,3 +98,21 @@ def test_memory_behind_many_pictures_for_gets(tmp_path: Path, figures: Figures) 
         rest = tree_pss_mb(server.pid)
         figures("MB made, most, at rest", [round(value) for value in (made / 1e6, most, rest)])
         assert most <= MOST_AT_WORK_MB
+
+
+def test_refused_pictures_leave_nothing(tmp_path: Path) -> None:
+    """Neither an error that was answered nor a connection that was read holds what its client has sent."""
+    with Daemon(tmp_path / "data") as server:
+
+        def refused() -> int:
+            headers = {"Content-Type": "image/png"}
+            request = urllib.request.Request(f"{server.url}/v1/render?recipe=%7B%7D", bytes(300_000), headers)
+            with pytest.raises(urllib.error.HTTPError) as error, urllib.request.urlopen(request):
+                pass
+            with error.value as answer:
+                return answer.code
+
+        assert {refused() for _ in range(20)} == {422}
+        before = pss_mb(server.pid)
+        assert {refused() for _ in range(100)} == {422}
+        assert pss_mb(server.pid) - before < 6
