@@ -3,6 +3,8 @@
 Values that a worker can get, so that it reads the header and renders in one step. Pure.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 from imgserve.request.dialects.imgproxy import plan
@@ -26,9 +28,16 @@ class OfImgproxy(msgspec.Struct, frozen=True, tag="imgproxy"):
 
     def recipe_for(self, info: ImageInfo) -> Recipe | None:
         """Raises ImgproxyRefused."""
-        planned = plan.plan(self.parameters, info)
-        needs_more = planned.trim is not None or planned.is_source or planned.recipe.encode.max_bytes is not None
-        return planned.recipe if is_settled(planned.recipe) and not needs_more else None
+        return _planned(self.parameters, info)
+
+
+# A site asks for few kinds of renditions, often of pictures of one size, and a plan is made twice: by the worker, and by
+# the server that checks its reply. It takes 0.2 ms of a busy server, and a few KB here.
+@lru_cache(maxsize=256)
+def _planned(parameters: Parameters, info: ImageInfo) -> Recipe | None:
+    planned = plan.plan(parameters, info)
+    needs_more = planned.trim is not None or planned.is_source or planned.recipe.encode.max_bytes is not None
+    return planned.recipe if is_settled(planned.recipe) and not needs_more else None
 
 
 # ``recipe_for`` a header is None where the picture needs more: other sources, the pixels, or several tries.

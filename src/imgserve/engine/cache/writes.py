@@ -25,8 +25,9 @@ from imgserve.engine.cache.upkeep import Upkeep
 
 # Of answers that wait to be written; a disk that is slower than the renders gets fewer of them.
 _MAX_WAITING_BYTES = 64_000_000
-# Answers that come within this time are written by one call of a thread, after they have been sent.
-_GATHER_S = 0.02
+# Answers that come within this time are written by one call of a thread, after they have been sent. Each call costs as
+# much as the file of a small picture.
+_GATHER_S = 0.1
 
 
 class _Waiting(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from imgserve.request.dialects.imgproxy.config import Config
 from imgserve.request.dialects.imgproxy.dialect import Imgproxy
 from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.dialects.imgproxy.place import Axis
+from imgserve.request.dialects.imgproxy.plan import plan
 from imgserve.request.dialects.imgproxy.refused import ImgproxyRefused, PictureRefused
 from imgserve.request.dialects.imgproxy.rounding import rounded
 from imgserve.request.dialects.imgproxy.turn import Box, Turn, of_exif, of_options
@@ -121,6 +122,18 @@ def test_a_worker_gets_no_url_of_a_watermark() -> None:
     mark = urlsafe_b64encode(b"https://name:secret@host.test/mark.png").decode()
     for options in (f"wmu:{mark}/wm:0.5", f"wmu:{mark}"):
         assert wishes_of(OPEN.parse(f"/_/{options}/plain/a", Negotiable(), 0.0).parameters) is None
+
+
+def test_a_plan_is_made_once_for_equal_wishes_and_sizes() -> None:
+    dialect = Imgproxy(Config(), allow_unsigned=True)
+    wish = OfImgproxy(dialect.parse("/_/rs:fill:60:40/plain/a.jpg", Negotiable(), 0.0).parameters)
+    other = OfImgproxy(dialect.parse("/_/rs:fill:60:50/plain/a.jpg", Negotiable(), 0.0).parameters)
+    unpacked = msgspec.msgpack.decode(msgspec.msgpack.encode(wish), type=OfImgproxy)
+    wide, upright = ImageInfo("jpeg", 400, 300), ImageInfo("jpeg", 400, 300, orientation=6)
+    assert unpacked.recipe_for(wide) is wish.recipe_for(wide)
+    for info in (wide, upright, ImageInfo("png", 400, 300, has_alpha=True), ImageInfo("jpeg", 300, 400)):
+        for one in (wish, other, wish):
+            assert one.recipe_for(info) == plan(one.parameters, info).recipe
 
 
 @given(TEXT, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
