@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.blob import PIECE_BYTES, Blob
+from imgserve.engine.cache import writes
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.cache import Cache
 from imgserve.engine.cache.entry import Key
@@ -25,7 +26,7 @@ from tests.support.caching import (
     settled,
     stored_bytes,
 )
-from tests.support.sizes import sized
+from tests.support.sizes import PATIENCE_S, sized
 
 LARGE = 1_500_000
 
@@ -50,6 +51,28 @@ async def test_an_answer_is_found_in_memory_and_after_a_restart(tmp_path: Path) 
         assert cache.look_up(key) is hit, "the disk's hits go into memory"
         stats = cache.stats()
         assert (stats.memory_hits, stats.disk_hits, stats.misses) == (1, 1, 0)
+
+
+async def test_who_waits_for_the_disk_does_not_wait_for_further_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writes, "_GATHER_S", 10 * PATIENCE_S)
+    async with asyncio.timeout(PATIENCE_S), cache_in(tmp_path) as cache:
+        await put_on_disk(cache, key_of(1), b"picture")
+        assert len(files(tmp_path)) == 1
+        put(cache, key_of(2), b"picture")
+        put(cache, key_of(3), b"picture")
+    assert len(files(tmp_path)) == 3
+
+
+async def test_an_absent_entry_is_a_miss_without_a_look(tmp_path: Path) -> None:
+    async with cache_in(tmp_path) as cache:
+        await put_on_disk(cache, key_of(1), b"picture")
+        await put_on_disk(cache, key_of(2), b"picture")
+        with pytest.raises(StopIteration):  # it has returned without a wait for a thread
+            cache.find(key_of(3)).send(None)
+        assert await body_of(cache, key_of(1)) == b"picture"
+        assert cache.stats().misses == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, 60_000, 70_000, LARGE, 5 * PIECE_BYTES + 7])

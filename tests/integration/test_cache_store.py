@@ -38,6 +38,24 @@ def test_an_entry_that_goes_is_noted_as_gone_even_if_it_was_just_replaced(tmp_pa
         assert store.notes.take()[0] == {name: None}, "else the index would give up the same row for ever"
 
 
+def test_a_directory_is_listed_by_the_first_look_for_an_absent_entry(tmp_path: Path) -> None:
+    with store_in(tmp_path) as store:
+        assert store.lacks(key_of(1).name), "the cache is new"
+        there = write(store, key_of(1))
+        assert not store.lacks(there)
+    with store_in(tmp_path) as store:
+        assert not store.lacks(there)
+        near = there[:-2] + bytes(byte ^ 1 for byte in there[-2:])
+        assert not store.lacks(near)
+        assert store.read(near, 1_000) is None
+        assert store.lacks(near)
+        assert store.read(there, 1_000) is not None
+        assert not store.lacks(there)
+        store.set_aside()
+        assert store.lacks(there)
+        assert not store.lacks(write(store, key_of(1)))
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
 def test_many_are_deleted_at_once(tmp_path: Path, count: int) -> None:
     with store_in(tmp_path) as store:

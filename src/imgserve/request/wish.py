@@ -31,8 +31,8 @@ class OfImgproxy(msgspec.Struct, frozen=True, tag="imgproxy"):
         return _planned(self.parameters, info)
 
 
-# A site asks for few kinds of renditions, often of pictures of one size, and a plan is made twice: by the worker, and by
-# the server that checks its reply. It takes 0.2 ms of a busy server, and a few KB here.
+# A site asks for few kinds of renditions, often of pictures of one size, and a plan is made twice: by the worker, and
+# by the server that checks its reply. It takes 0.2 ms of a busy server, and a few KB here.
 @lru_cache(maxsize=256)
 def _planned(parameters: Parameters, info: ImageInfo) -> Recipe | None:
     planned = plan.plan(parameters, info)

@@ -130,7 +130,8 @@ class Cache:
         """From memory or from the disk; None is a miss. The caller closes the hit."""
         if (hit := self.look_up(key)) is not None:
             return hit
-        if not self._has_disk or key in self._writes:  # the file there is about to go
+        # A file of a key in ``_writes`` is about to go.
+        if not self._has_disk or key in self._writes or self._store.lacks(key.name):
             self._misses += 1
             return None
         with self._under_way.held(self._under_way.begin_reading(key)) as work:

@@ -29,6 +29,7 @@ from pathlib import Path
 
 from imgserve import failpoint
 from imgserve.blob import Blob
+from imgserve.engine.cache.absent import Absent
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.entry import LEAD_BYTES, MAX_HEADER_BYTES, Buffer, Header, encode
 from imgserve.engine.cache.files import DIRECTORY, header_of, sync, verified, write
@@ -66,6 +67,7 @@ class Store:
         # Of each directory: how many names it has lost, and how many of them durably. The count begins at one, since a
         # server that was killed may have deleted names that are not durably gone.
         self._removals, self._synced = [1] * FAN, [0] * FAN
+        self._absent = Absent(map(directory_of, range(FAN)))
 
     def open(self) -> None:
         """Make or take over the directory. Raises OSError, InUse."""
@@ -78,9 +80,14 @@ class Store:
                 (self.directory / name).mkdir(mode=0o700, exist_ok=True)
             self._entries_fd = os.open(self.directory / "entries", DIRECTORY)
             self._new_fd = os.open(self.directory / "new", DIRECTORY)
+            self._absent = Absent(path.name for path in (self.directory / "entries").iterdir())
         except BaseException:
             self.close()
             raise
+
+    def lacks(self, name: bytes) -> bool:
+        """Whether it is known that there is no such entry. Does not block."""
+        return self._absent.lacks(name)
 
     def close(self) -> None:
         for fd in (self._entries_fd, self._new_fd, self._lock_fd):
@@ -96,6 +103,7 @@ class Store:
         """
         fd = self._opened(name)
         if fd < 0:
+            self._list_around(number_of(name))
             return None
         is_kept = False
         try:
@@ -105,6 +113,13 @@ class Store:
             if not is_kept:
                 os.close(fd)
         return header, body
+
+    def _list_around(self, number: int) -> None:
+        """Learn which entries of the directory are absent, unless that is known. Raises OSError."""
+        if self._absent.is_listed(number):
+            return
+        with self._naming_of(number):
+            self._absent.listed(number, self.names(number))
 
     def write(self, header: Header, body: bytes | Blob, now_s: float, is_wanted: Callable[[], bool]) -> bool:
         """Write an entry over the one there. False: its header is too long for a file, or ``is_wanted`` was false just
@@ -147,6 +162,7 @@ class Store:
             try:
                 os.unlink(path_of(name), dir_fd=self._entries_fd)
                 was_there = True
+                self._absent.removed(name)
             except FileNotFoundError:
                 was_there = False
             self.notes.removed(name)
@@ -239,6 +255,7 @@ class Store:
         entries.mkdir(mode=0o700)
         os.close(self._entries_fd)
         self._entries_fd = os.open(entries, DIRECTORY)
+        self._absent = Absent(())
         sync(self.directory)
 
     def delete_old(self, is_over: Callable[[], bool]) -> bool:
@@ -291,6 +308,7 @@ class Store:
 
     def _place(self, temporary: str, name: bytes) -> None:
         path = path_of(name)
+        self._absent.added(name)
         try:
             os.rename(temporary, path, src_dir_fd=self._new_fd, dst_dir_fd=self._entries_fd)
         except FileNotFoundError:

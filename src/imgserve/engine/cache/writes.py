@@ -25,8 +25,8 @@ from imgserve.engine.cache.upkeep import Upkeep
 
 # Of answers that wait to be written; a disk that is slower than the renders gets fewer of them.
 _MAX_WAITING_BYTES = 64_000_000
-# Answers that come within this time are written by one call of a thread, after they have been sent. Each call costs as
-# much as the file of a small picture.
+# Answers that come within this time are written by one call of a thread, after they have been sent. Each call takes the
+# interpreter's lock away from the event loop several times.
 _GATHER_S = 0.1
 
 
@@ -58,6 +58,7 @@ class Writes:
         self._waiting_bytes = 0
         self._running: set[asyncio.Future[None]] = set()
         self._gathered: list[tuple[Callable[[], None], asyncio.Future[None]]] = []
+        self._timer: asyncio.TimerHandle | None = None  # while some are gathered
         self.skipped = 0
 
     def __contains__(self, key: Key) -> bool:
@@ -77,8 +78,9 @@ class Writes:
             return None
 
     async def ended(self) -> None:
-        """Return when the answers that were added until now are on the disk."""
+        """Return when the answers that were added until now are on the disk. None of them is gathered any longer."""
         while self._running:
+            self._start()
             await asyncio.wait(self._running)
 
     def add(self, work: Work, header: Header, body: bytes | Blob) -> asyncio.Future[None]:
@@ -113,13 +115,17 @@ class Writes:
     def _soon(self, call: Callable[[], None]) -> asyncio.Future[None]:
         """Together with those that come in the next moment."""
         loop = asyncio.get_running_loop()
-        if not self._gathered:
-            loop.call_later(_GATHER_S, self._start)
+        if self._timer is None:
+            self._timer = loop.call_later(_GATHER_S, self._start)
         future = loop.create_future()
         self._gathered.append((call, future))
         return future
 
     def _start(self) -> None:
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
         gathered, self._gathered = self._gathered, []
         calls, futures = zip(*gathered, strict=True)
 
