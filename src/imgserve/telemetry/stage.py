@@ -40,6 +40,11 @@ class stage:
         self._started = time.perf_counter()
         return self
 
+    def passed(self, started: float) -> None:
+        """Report that it began then and ends well now, where only its end tells that there was such a stage."""
+        with self:
+            self._started = started
+
     def add(self, **fields: str | int) -> None:
         """Fields of the log line that are known only now."""
         self._fields = {**self._fields, **fields}

@@ -5,6 +5,7 @@ In: ``Source`` and ``Destination`` values, blobs. Out: a ``Fetch``, a ``Delivery
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -33,7 +34,7 @@ from imgserve.transfer.faults import (
 )
 from imgserve.transfer.fetch import Fetch, Follows, anywhere
 from imgserve.transfer.guard import Guard, Refusal
-from imgserve.transfer.memory import Together
+from imgserve.transfer.memory import Reservation, Together
 from imgserve.transfer.protocols import message
 from imgserve.transfer.protocols.file import Files
 from imgserve.transfer.protocols.form import ReadPage, no_reader
@@ -201,6 +202,24 @@ class Transfers:
                 raise TransfersBusy(reason, "try again later") from None
 
         return self._start(fetch if within_s is None else fetch_in_time, budget, held, follows)
+
+    def read_at_once(self, source: Source) -> tuple[Blob, Version] | None:
+        """A small file of this machine, if that needs no wait; the caller closes it. None: ``open`` it.
+
+        Raises SourceRefused, OutOfDescriptors.
+        """
+        if source.kind != "file" or source.digest:
+            return None
+        read = self.files.read_at_once(source, self._limit_bytes)
+        if read is None:
+            return None
+        data, version = read
+        reservation = Reservation(self.budget)
+        with Blob(on_close=reservation.release) as blob, contextlib.suppress(OSError):
+            if reservation.take_at_once(len(data)):
+                blob.append(data)
+                return blob.share(), version
+        return None
 
     def receive(self, upload: Callable[[Fetch], Awaitable[None]]) -> Fetch:
         """Start to receive a picture that a client sends by ``upload``, which the caller closes."""

@@ -66,7 +66,7 @@ async def _copied(pool: ThreadPoolExecutor, file: _File, into: Fetch, copying: F
 def version_of(open_file: Open) -> Version:
     """Blocks. Raises as ``open_file`` does."""
     with open_file() as descriptor:
-        return _version(os.fstat(descriptor))
+        return version_in(os.fstat(descriptor))
 
 
 def _looked_into(open_file: Open, blob: Blob, into: Fetch, most: int, copying: Future[None]) -> _File:
@@ -74,7 +74,7 @@ def _looked_into(open_file: Open, blob: Blob, into: Fetch, most: int, copying: F
     with ExitStack() as opened:
         descriptor = opened.enter_context(open_file())
         status = os.fstat(descriptor)
-        version, is_small = _version(status), status.st_size <= most
+        version, is_small = version_in(status), status.st_size <= most
         if is_small and version != into.held:
             version = _copy(opened, descriptor, version, blob, into, copying)
             return _File(opened, descriptor, status.st_size, version, is_copied=True)
@@ -86,7 +86,7 @@ def _close(looking: Future[_File]) -> None:
         looking.result().opened.close()
 
 
-def _version(file: os.stat_result) -> Version:
+def version_in(file: os.stat_result) -> Version:
     """A rename over the name changes the inode, a write into the file its times. The device's number is left out:
     machines that mount one file system have different numbers for it.
     """
@@ -105,4 +105,4 @@ def _copy(
     with opened:
         while not copying.cancelled() and blob.append_from(descriptor, _CHUNK_BYTES):
             into.check_size(blob.size)
-        return version if _version(os.fstat(descriptor)) == version else UNKNOWN
+        return version if version_in(os.fstat(descriptor)) == version else UNKNOWN

@@ -28,7 +28,7 @@ from imgserve.transfer.faults import (
     SourceUnavailable,
 )
 from imgserve.transfer.fetch import Fetch
-from imgserve.transfer.protocols import copying
+from imgserve.transfer.protocols import at_once, copying
 from imgserve.transfer.protocols.beneath import open_beneath
 from imgserve.transfer.protocols.file_write import delete, fingerprint_of, size_of, store
 from imgserve.transfer.protocols.roots import RootedPath, Roots
@@ -60,6 +60,7 @@ class Files:
         self.read_roots = Roots(read_roots, "--read-root", SourceRefused)
         self.write_roots = Roots(write_roots, "--write-root", DestinationRefused)
         self._pool = ThreadPoolExecutor(_THREADS, "imgserve-file")
+        self._at_once = at_once.AtOnce(_READ)
 
     async def fetch(self, source: Source, into: Fetch, timeout_s: float, _principal: str = "") -> None:
         """Copy a regular file into ``into``.
@@ -68,9 +69,24 @@ class Files:
         """
         path = self.read_roots.locate(source.path)
         try:
-            await copying.copy(self._pool, lambda: _open_source(path), into, timeout_s)
+            await copying.copy(self._pool, lambda: self._opened(path), into, timeout_s)
         except TimeoutError:
             raise _late() from None
+
+    def read_at_once(self, source: Source, most_bytes: int) -> tuple[memoryview, Version] | None:
+        """A small regular file, if that needs no wait for a disk: its bytes, until the next call. None: ``fetch`` it.
+
+        Raises SourceRefused.
+        """
+        read = self._at_once.read(self.read_roots.locate(source.path), min(most_bytes, at_once.MOST_BYTES))
+        return None if read is None else (read[0], copying.version_in(read[1]))
+
+    @contextmanager
+    def _opened(self, path: RootedPath) -> Iterator[int]:
+        """As ``_open_source``."""
+        with _open_source(path) as descriptor:
+            self._at_once.learn(path, descriptor)
+            yield descriptor
 
     async def version_of(self, source: Source) -> Version:
         """Of a regular file, without its bytes. Raises SourceRefused, SourceNotFound, SourceUnavailable."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,6 +25,14 @@ _MOST_LOOKED = 10_000
 _LOST = "nothing is mounted at {} any more"
 
 
+class _Looked(NamedTuple):
+    """What was found since the table of mounts is this one: when each directory was looked at, and which are quick."""
+
+    mounted: frozenset[str]
+    at_s: dict[str, float]
+    quick: set[str]
+
+
 class Root:
     """One directory. ``trouble`` is a sentence while it, or a file system beneath it, cannot be used, else empty."""
 
@@ -31,7 +40,7 @@ class Root:
         self.path = path
         self.trouble = ""
         self._mount_points: frozenset[str] = frozenset()  # on the paths that were opened so far
-        self._looked: tuple[frozenset[str], dict[str, float]] = frozenset(), {}
+        self._looked = _Looked(frozenset(), {}, set())
 
     @contextmanager
     def open(self, directory: str = "") -> Iterator[int]:
@@ -52,14 +61,28 @@ class Root:
         finally:
             os.close(descriptor)
 
+    def found_quick(self, directory: str) -> None:
+        """Files there can be read without a wait if the kernel has them in memory. Called while the root is open."""
+        self._looked.quick.add(directory)
+
+    def is_quick(self, directory: str) -> bool:
+        """Whether that was found, and the directory looked at within the last second. Does not block."""
+        try:
+            return directory in self._looked.quick and self._is_known(MOUNTS.points(), directory)
+        except OSError:
+            return False
+
+    def _is_known(self, mounted: frozenset[str], directory: str) -> bool:
+        of, at_s, _ = self._looked
+        is_known = of is mounted and time.monotonic() - at_s.get(directory, -math.inf) < LOOK_EVERY_S
+        return is_known and not self.trouble
+
     def _check_mounts(self, directory: str) -> None:
         """A directory is looked at once a second at most, and at once when something was mounted or unmounted."""
         try:
             mounted = MOUNTS.points()
             now_s = time.monotonic()
-            of, looked = self._looked
-            is_known = of is mounted and now_s - looked.get(directory, -math.inf) < LOOK_EVERY_S
-            if is_known and not self.trouble:
+            if self._is_known(mounted, directory):
                 return
             lost = self._mount_points - mounted
             if lost:
@@ -73,10 +96,10 @@ class Root:
             raise self._unavailable(_LOST.format(lost_here[0]))
         self._mount_points |= {point for point in mounted if _is_above(point, here)}
         if not lost:
-            if of is not mounted or len(looked) >= _MOST_LOOKED:
-                looked = {}
-                self._looked = mounted, looked
-            looked[directory] = now_s
+            if self._looked.mounted is not mounted or len(self._looked.at_s) >= _MOST_LOOKED:
+                self._looked = _Looked(mounted, {}, set())
+            self._looked.quick.discard(directory)
+            self._looked.at_s[directory] = now_s
 
     def _unavailable(self, trouble: str) -> RootUnavailable:
         self.trouble = trouble
