@@ -9,7 +9,7 @@ import msgspec
 
 from imgserve.request.dialects.imgproxy import plan
 from imgserve.request.dialects.imgproxy.parameters import Parameters
-from imgserve.request.encode import Defaults
+from imgserve.request.encode import Defaults, Format, RenderProfile
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
 from imgserve.request.recipe import Recipe
@@ -28,16 +28,9 @@ class OfImgproxy(msgspec.Struct, frozen=True, tag="imgproxy"):
 
     def recipe_for(self, info: ImageInfo) -> Recipe | None:
         """Raises ImgproxyRefused."""
-        return _planned(self.parameters, info)
-
-
-# A site asks for few kinds of renditions, often of pictures of one size, and a plan is made twice: by the worker, and
-# by the server that checks its reply. It takes 0.2 ms of a busy server, and a few KB here.
-@lru_cache(maxsize=256)
-def _planned(parameters: Parameters, info: ImageInfo) -> Recipe | None:
-    planned = plan.plan(parameters, info)
-    needs_more = planned.trim is not None or planned.is_source or planned.recipe.encode.max_bytes is not None
-    return planned.recipe if is_settled(planned.recipe) and not needs_more else None
+        planned = plan.plan(self.parameters, info)
+        needs_more = planned.trim is not None or planned.is_source or planned.recipe.encode.max_bytes is not None
+        return planned.recipe if is_settled(planned.recipe) and not needs_more else None
 
 
 # ``recipe_for`` a header is None where the picture needs more: other sources, the pixels, or several tries.
@@ -57,8 +50,20 @@ def of(parameters: object) -> Wish | None:
 
 def rendering_of(wish: Wish, info: ImageInfo, limits: Limits, defaults: Defaults) -> Rendering | None:
     """Raises UrlRefused, and as ``resolve`` does."""
+    if isinstance(wish, OfImgproxy):
+        return _rendering_of(wish, info, limits, tuple(defaults.quality.items()), defaults.render_profile)
     recipe = wish.recipe_for(info)
     return None if recipe is None else resolve(recipe, info, limits, defaults)
+
+
+# A site asks for few kinds of renditions, often of pictures of one size, and a rendering is planned twice: by the
+# worker, and by the server that checks its reply. That takes 0.2 ms of a busy server, and a few KB here.
+@lru_cache(maxsize=256)
+def _rendering_of(
+    wish: OfImgproxy, info: ImageInfo, limits: Limits, quality: tuple[tuple[Format, int], ...], profile: RenderProfile
+) -> Rendering | None:
+    recipe = wish.recipe_for(info)
+    return None if recipe is None else resolve(recipe, info, limits, Defaults(dict(quality), profile))
 
 
 def is_settled(recipe: Recipe) -> bool:

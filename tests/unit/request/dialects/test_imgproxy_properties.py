@@ -16,13 +16,14 @@ from imgserve.request.dialects.imgproxy.config import Config
 from imgserve.request.dialects.imgproxy.dialect import Imgproxy
 from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.dialects.imgproxy.place import Axis
-from imgserve.request.dialects.imgproxy.plan import plan
 from imgserve.request.dialects.imgproxy.refused import ImgproxyRefused, PictureRefused
 from imgserve.request.dialects.imgproxy.rounding import rounded
 from imgserve.request.dialects.imgproxy.turn import Box, Turn, of_exif, of_options
-from imgserve.request.encode import Format
+from imgserve.request.encode import NO_DEFAULTS, Defaults, Format
+from imgserve.request.faults import RequestInvalid
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import ImageInfo, Size, SourceFormat
+from imgserve.request.limits import Limits
 from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.crop import Crop
 from imgserve.request.operations.flip import Flip
@@ -30,8 +31,8 @@ from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.resize import Resize
 from imgserve.request.operations.rotate import Rotate
 from imgserve.request.recipe import Recipe, check_operations
-from imgserve.request.rendering import steps_of
-from imgserve.request.wish import OfImgproxy
+from imgserve.request.rendering import resolve, steps_of
+from imgserve.request.wish import OfImgproxy, rendering_of
 from imgserve.request.wish import of as wishes_of
 from imgserve.setting import Secret
 
@@ -124,16 +125,21 @@ def test_a_worker_gets_no_url_of_a_watermark() -> None:
         assert wishes_of(OPEN.parse(f"/_/{options}/plain/a", Negotiable(), 0.0).parameters) is None
 
 
-def test_a_plan_is_made_once_for_equal_wishes_and_sizes() -> None:
-    dialect = Imgproxy(Config(), allow_unsigned=True)
+def test_a_rendering_is_planned_once_for_equal_wishes_and_sizes() -> None:
+    dialect, limits = Imgproxy(Config(), allow_unsigned=True), Limits()
     wish = OfImgproxy(dialect.parse("/_/rs:fill:60:40/plain/a.jpg", Negotiable(), 0.0).parameters)
     other = OfImgproxy(dialect.parse("/_/rs:fill:60:50/plain/a.jpg", Negotiable(), 0.0).parameters)
     unpacked = msgspec.msgpack.decode(msgspec.msgpack.encode(wish), type=OfImgproxy)
     wide, upright = ImageInfo("jpeg", 400, 300), ImageInfo("jpeg", 400, 300, orientation=6)
-    assert unpacked.recipe_for(wide) is wish.recipe_for(wide)
+    good, quick = Defaults({"jpeg": 95}), Defaults({"jpeg": 95}, "speed")
+    assert rendering_of(unpacked, wide, limits, NO_DEFAULTS) is rendering_of(wish, wide, limits, NO_DEFAULTS)
     for info in (wide, upright, ImageInfo("png", 400, 300, has_alpha=True), ImageInfo("jpeg", 300, 400)):
-        for one in (wish, other, wish):
-            assert one.recipe_for(info) == plan(one.parameters, info).recipe
+        for one, defaults in itertools.product((wish, other, wish), (NO_DEFAULTS, good, quick)):
+            recipe = one.recipe_for(info)
+            assert recipe is not None
+            assert rendering_of(one, info, limits, defaults) == resolve(recipe, info, limits, defaults)
+    with pytest.raises(RequestInvalid):
+        rendering_of(wish, wide, Limits(output_side_px=50), NO_DEFAULTS)
 
 
 @given(TEXT, st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20))
