@@ -12,6 +12,7 @@ from imgserve.request.dialects.imgproxy.parameters import Parameters
 from imgserve.request.encode import Defaults, Format, RenderProfile
 from imgserve.request.imageinfo import ImageInfo
 from imgserve.request.limits import Limits
+from imgserve.request.operations.resize import Resize
 from imgserve.request.recipe import Recipe
 from imgserve.request.rendering import Rendering, resolve
 
@@ -50,7 +51,7 @@ def of(parameters: object) -> Wish | None:
 
 def rendering_of(wish: Wish, info: ImageInfo, limits: Limits, defaults: Defaults) -> Rendering | None:
     """Raises UrlRefused, and as ``resolve`` does."""
-    if isinstance(wish, OfImgproxy):
+    if isinstance(wish, OfImgproxy) or _is_plain(wish.recipe):
         return _rendering_of(wish, info, limits, tuple(defaults.quality.items()), defaults.render_profile)
     recipe = wish.recipe_for(info)
     return None if recipe is None else resolve(recipe, info, limits, defaults)
@@ -60,10 +61,15 @@ def rendering_of(wish: Wish, info: ImageInfo, limits: Limits, defaults: Defaults
 # worker, and by the server that checks its reply. That takes 0.2 ms of a busy server, and a few KB here.
 @lru_cache(maxsize=256)
 def _rendering_of(
-    wish: OfImgproxy, info: ImageInfo, limits: Limits, quality: tuple[tuple[Format, int], ...], profile: RenderProfile
+    wish: Wish, info: ImageInfo, limits: Limits, quality: tuple[tuple[Format, int], ...], profile: RenderProfile
 ) -> Rendering | None:
     recipe = wish.recipe_for(info)
     return None if recipe is None else resolve(recipe, info, limits, Defaults(dict(quality), profile))
+
+
+def _is_plain(recipe: Recipe) -> bool:
+    """Whether it may be remembered: some other operations have thousands of numbers."""
+    return all(isinstance(operation, Resize) for operation in recipe.operations)
 
 
 def is_settled(recipe: Recipe) -> bool:
