@@ -1,6 +1,7 @@
 """One thread beside the event loop, for work that blocks and must stay in its order: the queue's commits.
 
-A call of an executor would cost three futures and a waiting task, and a job needs four calls.
+A call of an executor would cost three futures and a waiting task, and a job needs four calls. The thread follows the
+loop from processor to processor (``processor``).
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TypeVar
 
+from imgserve import processor
+
 T = TypeVar("T")
 
 
@@ -18,6 +21,7 @@ class LoopThread:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._loop = loop
+        self._processor = processor.current()  # the loop's, when it has sent work last
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -33,6 +37,7 @@ class LoopThread:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(done, result)
 
+        self._processor = processor.current()
         self._work.put(run)
 
     async def call(self, work: Callable[[], T]) -> T:
@@ -50,5 +55,9 @@ class LoopThread:
         self._thread.join()
 
     def _run(self) -> None:
+        place = -1
         while (work := self._work.get()) is not None:
+            if place != self._processor:
+                place = self._processor
+                processor.stay_on(place)
             work()
