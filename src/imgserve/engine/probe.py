@@ -55,7 +55,9 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
     while True:
         await fetch.more(beyond)
         ask = partial(pool.probe, load=load, principal=principal, work=work, on_whole_needed=wait_for_all)
-        probe = partial(ask, fetch.blob, is_complete=fetch.is_complete)
+        content = fetch.content
+        size_bytes = len(content) if isinstance(content, bytes) else content.size
+        probe = partial(ask, content, is_complete=fetch.is_complete)
         try:
             info = await twice(probe)
         except SourceUnreadable as error:
@@ -66,7 +68,7 @@ async def info_of(fetch: Fetch, recipe: Recipe | None, pool: Pool, principal: st
             raise
         if info is not None:
             return info
-        beyond = min(max(beyond, fetch.blob.size) * 2, fetch.limit_bytes)
+        beyond = min(max(beyond, size_bytes) * 2, fetch.limit_bytes)
 
 
 async def twice(ask: Callable[[], Awaitable[T]]) -> T:

@@ -35,7 +35,7 @@ class Drawing(msgspec.Struct, frozen=True):
 class ProbeRequest(msgspec.Struct, frozen=True, tag="probe"):
     """The source, or, if it is not ``is_complete``, the beginning of its ``source_bytes``.
 
-    A short beginning comes as ``head``, everything else as a descriptor.
+    A short beginning or source comes as ``head``, everything else as a descriptor.
     """
 
     is_complete: bool

@@ -123,7 +123,7 @@ class Pool:
 
     async def probe(
         self,
-        source: Blob,
+        source: Blob | bytes,
         *,
         is_complete: bool,
         load: LoadOptions = DEFAULT_LOAD,
@@ -132,20 +132,29 @@ class Pool:
         on_whole_needed: Callable[[], object] = lambda: None,
     ) -> ImageInfo | None:
         """The header of what ``load`` takes of the source; None: more bytes are needed. The same growing blob may be
-        probed again. ``on_whole_needed`` is called where only all bytes will do.
+        probed again. ``on_whole_needed`` is called where only all bytes will do. A few bytes, which fit into a packet,
+        need no blob.
 
         Raises SourceUnreadable, PageMissing, SvgInvalid, PictureTooLarge, RenderTimeout, WorkerDied, NoWorker.
         """
-        request = ProbeRequest(is_complete, self._limits, load, source.size)
-        if is_complete:
-            return (await self._probe(request, source, principal, work)).info
+        if isinstance(source, bytes):
+            request = ProbeRequest(is_complete, self._limits, load, len(source), source)
+            probed = await self._probe(request, None, principal, work)
+        else:
+            request = ProbeRequest(is_complete, self._limits, load, source.size)
+            probed = await self._probe_blob(request, source, principal, work)
+        if probed.info is None and probed.needs_whole:
+            on_whole_needed()
+        return probed.info
+
+    async def _probe_blob(self, request: ProbeRequest, source: Blob, principal: str, work: Work) -> Probed:
+        if request.is_complete:
+            return await self._probe(request, source, principal, work)
         probed = await self._probe(replace(request, head=source.read(_HEAD_BYTES)), None, principal, work)
         if probed.info is None and not probed.needs_whole and request.source_bytes > _HEAD_BYTES:
             with source.copy(_MOST_COPIED_BYTES) as copy:
                 probed = await self._probe(request, copy, principal, work)
-        if probed.info is None and probed.needs_whole:
-            on_whole_needed()
-        return probed.info
+        return probed
 
     async def _probe(self, request: ProbeRequest, source: Blob | None, principal: str, work: Work) -> Probed:
         with read_only(*([source] if source is not None else [])) as descriptors:

@@ -2,6 +2,9 @@
 
 ``dispatch`` starts one, a protocol fills it (``reserve``, ``write``), intake's probe and the runner read it (``more``,
 ``finish``). Memory is reserved before the first byte is written, and released with the last handle.
+
+A small source becomes a blob when its blob is asked for: most headers of a job that waits, or is refused, are read
+without one.
 """
 
 import asyncio
@@ -19,6 +22,8 @@ from imgserve.transfer.version import UNKNOWN, Version
 # Whether a source may be read from a URL that a redirect leads to.
 Follows = Callable[[str], bool]
 _BATCH_BYTES = 128 * 1024
+# A blob for so few bytes costs more than the bytes, and a worker gets them in its request.
+SMALL_BYTES = 32 * 1024
 
 
 def anywhere(_url: str) -> bool:
@@ -42,7 +47,7 @@ class Fetch:
         self.version = UNKNOWN
         self.is_unchanged = False
         self._reservation = Reservation(budget)
-        self.blob = Blob(on_close=self._reservation.release)
+        self._blob: Blob | None = None
         self.limit_bytes = limit_bytes
         self._length: int | None = None
         self._batch: list[bytes] = []
@@ -67,13 +72,32 @@ class Fetch:
     @property
     def size_bytes(self) -> int | None:
         """The whole source's, as far as it is known."""
-        return self.blob.size if self.is_complete else self._length
+        return self._readable_bytes if self.is_complete else self._length
+
+    @property
+    def _readable_bytes(self) -> int:
+        """What ``content`` has. A file is copied into the blob, past ``write``."""
+        return self._size if self._blob is None else self._blob.size
 
     @property
     def is_complete(self) -> bool:
         """Whether every byte has arrived."""
         task = self._task
         return task is not None and task.done() and not task.cancelled() and task.exception() is None
+
+    @property
+    def blob(self) -> Blob:
+        """Of the bytes so far; closed with this download. Raises OutOfDescriptors, SourceUnavailable as ``write``, and
+        ValueError when the download is closed.
+        """
+        if self._blob is None and self._is_closed:
+            raise ValueError("the download is closed")
+        return self._blob or self._to_blob()
+
+    @property
+    def content(self) -> Blob | bytes:
+        """The bytes so far. Those of a small source need no blob to be read here."""
+        return b"".join(self._batch) if self._blob is None else self._blob
 
     def start(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> asyncio.Task[None]:
         self._task = asyncio.create_task(self._run(transfer))
@@ -86,7 +110,7 @@ class Fetch:
         while not self._task.done():
             if self._size > beyond:
                 self._flush()
-            if self.blob.size > beyond:
+            if self._readable_bytes > beyond:
                 return
             self._awaited_size = min(self._awaited_size, beyond)
             self._next_flush = min(self._next_flush, beyond)
@@ -105,7 +129,7 @@ class Fetch:
         """End the download if it still runs. Its memory is kept as long as it may write there."""
         self._is_closed = True
         if self._task is None or self._task.done():
-            self.blob.close()
+            self._drop()
         else:
             self._task.cancel()
 
@@ -149,19 +173,42 @@ class Fetch:
             raise SourceTooLarge(f"The source is larger than {self.limit_bytes:,} bytes", "use a smaller picture")
 
     def _flush(self) -> None:
-        """Write the batch of small pieces to the blob, and wake the readers. Raises as ``write``."""
+        """Write the batch of small pieces to the blob, if there are more than a few, and wake the readers.
+
+        Raises as ``write``, and OutOfDescriptors.
+        """
         self.check_size(self._size)
-        if self._batch:
-            try:
-                self.blob.append(*self._batch)
-            except OSError as error:
-                reason = "This machine has no memory left for the source"
-                raise SourceUnavailable(reason, is_retryable=True) from error
-            self._batch.clear()
+        if self._blob is not None:
+            self._fill(self._blob)
+        elif self._size > SMALL_BYTES:
+            self._to_blob()
         if self._size > self._awaited_size:
             self._awaited_size = self.limit_bytes
             self._progress.set()
         self._next_flush = min(self._size + _BATCH_BYTES, self._awaited_size)
+
+    def _to_blob(self) -> Blob:
+        self._blob = Blob(on_close=self._reservation.release)
+        self._fill(self._blob)
+        return self._blob
+
+    def _fill(self, blob: Blob) -> None:
+        """Raises SourceUnavailable."""
+        if not self._batch:
+            return
+        try:
+            blob.append(*self._batch)
+        except OSError as error:
+            reason = "This machine has no memory left for the source"
+            raise SourceUnavailable(reason, is_retryable=True) from error
+        self._batch.clear()
+
+    def _drop(self) -> None:
+        self._batch.clear()
+        if self._blob is None:
+            self._reservation.release()
+        else:
+            self._blob.close()
 
     async def _run(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> None:
         is_whole = False
@@ -173,13 +220,14 @@ class Fetch:
             self._reservation.forgo()
             raise
         finally:
-            self._batch.clear()
+            if not is_whole:
+                self._batch.clear()
             # A failed download may stay in a store for a while, and needs no memory there.
-            self._reservation.shrink(self.blob.size if is_whole else 0)
+            self._reservation.shrink(self._readable_bytes if is_whole else 0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             task.exception()  # asyncio logs an error that nobody retrieves, but a fetch may fail without a reader
         if self._is_closed:
-            self.blob.close()
+            self._drop()
         self._progress.set()

@@ -1,0 +1,98 @@
+"""Downloads whose blob is made when it is needed."""
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from imgserve.blob import Blob
+from imgserve.limiter import Limiter
+from imgserve.transfer.faults import SourceUnavailable
+from imgserve.transfer.fetch import SMALL_BYTES, Fetch
+
+LIMIT_BYTES = 1 << 20
+PIECE_BYTES = 16_384
+
+
+def blobs() -> int:
+    """Those that this process has open."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            count += os.readlink(f"/proc/self/fd/{name}").startswith("/memfd:imgserve")
+    return count
+
+
+def sending(data: bytes) -> Callable[[Fetch], Awaitable[None]]:
+    async def transfer(into: Fetch) -> None:
+        await into.reserve(len(data))
+        for begin in range(0, len(data), PIECE_BYTES):
+            into.write(data[begin : begin + PIECE_BYTES])
+
+    return transfer
+
+
+async def received(fetch: Fetch, data: bytes) -> None:
+    fetch.start(sending(data))
+    await fetch.more(LIMIT_BYTES)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, PIECE_BYTES + 1, SMALL_BYTES])
+async def test_a_small_source_is_read_without_a_blob(size_bytes: int) -> None:
+    data, budget, before = os.urandom(size_bytes), Limiter(LIMIT_BYTES), blobs()
+    with Fetch(budget, LIMIT_BYTES) as fetch:
+        await received(fetch, data)
+        assert fetch.content == data
+        assert (fetch.size_bytes, fetch.reserved_bytes) == (size_bytes, size_bytes)
+        assert blobs() == before
+    assert budget.held == 0
+
+
+async def test_it_gets_a_blob_when_that_is_asked_for() -> None:
+    data, budget, before = os.urandom(SMALL_BYTES), Limiter(LIMIT_BYTES), blobs()
+    with Fetch(budget, LIMIT_BYTES) as fetch:
+        await received(fetch, data)
+        assert fetch.blob.read() == data
+        assert fetch.content == fetch.blob == await fetch.finish()
+        assert blobs() == before + 1
+        shared = fetch.blob.share()
+    assert budget.held == SMALL_BYTES, "the other handle keeps the memory"
+    shared.close()
+    assert (budget.held, blobs()) == (0, before)
+
+
+async def test_a_larger_source_has_one_while_it_comes() -> None:
+    data, before = os.urandom(SMALL_BYTES + 1), blobs()
+    with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
+        await received(fetch, data)
+        assert isinstance(fetch.content, Blob)
+        assert fetch.content.read() == data
+        assert blobs() == before + 1
+    assert blobs() == before
+
+
+async def test_a_small_source_that_fails_keeps_no_memory() -> None:
+    budget = Limiter(LIMIT_BYTES)
+
+    async def transfer(into: Fetch) -> None:
+        await into.reserve(PIECE_BYTES)
+        into.write(bytes(100))
+        raise SourceUnavailable("it broke")
+
+    with Fetch(budget, LIMIT_BYTES) as fetch:
+        fetch.start(transfer)
+        with pytest.raises(SourceUnavailable):
+            await fetch.finish()
+        assert budget.held == 0
+        assert fetch.content == b""
+
+
+async def test_a_closed_download_makes_no_blob() -> None:
+    before = blobs()
+    fetch = Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES)
+    await received(fetch, b"picture")
+    fetch.close()
+    with pytest.raises(ValueError, match="closed"):
+        _ = fetch.blob
+    assert blobs() == before
