@@ -177,6 +177,12 @@ def test_a_turned_webp_film_comes_out_upright(orientation: int) -> None:
         assert pictures.distance(frame.convert("RGB"), fitted(original, (60, 20))) < 6
 
 
+@pytest.mark.parametrize("name", ["gif", "webp", "png"])
+def test_opaque_frames_with_an_alpha_keep_their_timing(name: str) -> None:
+    data = pictures.film([frame.convert("RGBA") for frame in walk()], name, DELAYS_MS)
+    assert delays_ms(render_bytes(data, Resize(), (60, 40), "webp")) == DELAYS_MS
+
+
 def test_a_profile_counts_for_every_frame() -> None:
     stored = [Image.new("RGB", (40, 30), color) for color in ((200, 80, 60), (60, 200, 80))]
     data = pictures.film(stored, "webp", [100, 100], icc_profile=pictures.wide_gamut_profile())

@@ -82,6 +82,17 @@ def test_frames_of_a_film() -> None:
         assert alpha == (255 if pixel[3] >= 128 else 0)
 
 
+@pytest.mark.parametrize("at", [(0, 0), (99, 31), (0, 32), (50, 99)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_one_transparent_pixel_is_enough(render: Render, mode: str, at: tuple[int, int]) -> None:
+    """Wherever it is: opaque pictures are made smaller without their alpha."""
+    image = Image.new(mode, (100, 100), (200,) * (len(mode) - 1) + (255,))
+    image.putpixel(at, (200,) * (len(mode) - 1) + (0,))
+    result = np.asarray(render(encoded(image, "png"), Resize(), (50, 50)))[:, :, -1]
+    assert result[at[1] // 2, at[0] // 2] < 255
+    assert np.median(result) == 255
+
+
 def test_before_a_background(render: Render) -> None:
     for pixel in PIXELS:
         *colour, alpha = pixel

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pyvips
 
 from imgserve.imaging.faults import SourceUnreadable
-from imgserve.imaging.worker import load
+from imgserve.imaging.worker import cover, load
 from imgserve.imaging.worker.canvas import frames_of, roll
 from imgserve.imaging.worker.formats import apng, gif
 from imgserve.imaging.worker.picture import Picture, check_end, orientation
@@ -19,7 +19,8 @@ from imgserve.imaging.worker.picture import Picture, check_end, orientation
 
 def frames(picture: Picture) -> Iterator[pyvips.Image]:
     """All frames, upright, sRGB, as large as they are, one after the other. Raises SourceUnreadable."""
-    return map(_upright, _composed(picture))
+    turn = orientation(picture.header)
+    return (cover.upright(frame, turn) for frame in _composed(picture))
 
 
 def as_it_is(picture: Picture) -> pyvips.Image:
@@ -59,7 +60,3 @@ def _whole_or_last(frames: Iterator[pyvips.Image], count: int, *, is_strict: boo
             if is_strict or last is None:
                 raise
         yield last
-
-
-def _upright(frame: pyvips.Image) -> pyvips.Image:
-    return frame.autorot() if orientation(frame) > 1 else frame

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pyvips
 
+from imgserve.imaging.worker import vips
 from imgserve.request.geometry import Shape
 from imgserve.request.imageinfo import Size
 
@@ -94,10 +95,14 @@ def mixed(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -
 
 
 def frames_of(image: pyvips.Image) -> Iterator[pyvips.Image]:
-    """The frames of a roll, one after the other, in memory, so that a decoder need not keep them."""
+    """The frames of a roll, one after the other, in memory, so that a decoder need not keep them.
+
+    The first one has the metadata of the roll, the others have none.
+    """
     height = image.get(PAGE_HEIGHT)
     for top in range(0, image.height - height + 1, height):
-        yield image.crop(0, top, image.width, height).copy_memory()
+        frame = image.crop(0, top, image.width, height)
+        yield vips.computed(frame) if top else frame.copy_memory()
 
 
 def roll(frames: list[pyvips.Image]) -> pyvips.Image:

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 import pyvips
 
+from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import resizer
 from imgserve.request.geometry import Part
 from imgserve.request.imageinfo import Size
@@ -19,7 +20,6 @@ _LEFT_TO_KERNEL = 2
 _OPAQUE = {"uchar": 255, "ushort": 65_535}
 _TO_16_BITS = 257
 _BAND_PIXELS = 500_000
-_STRIP_ROWS = 32  # libvips' operations are fastest on pixels that the processor's cache holds
 _BLACK, _WHITE = 8192, 49_151  # of light in 16 bits: beyond both there is room for what the kernel overshoots
 _BY_ALPHA: dict[int, resizer.Samples] = {2: "U16x2", 4: "U16x4"}
 _OF_LIGHT: dict[int, resizer.Samples] = {1: "U16", 3: "U16x3", **_BY_ALPHA}
@@ -60,13 +60,21 @@ def _of_stored_values(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvip
         return _resized(image, whole, kernel)
     image = image.copy_memory()  # it is read twice
     opaque = _OPAQUE[image.format]
-    if image[-1].min() == opaque:  # most pictures do not need their alpha; without it a third of the work is left
+    if _is_opaque(image, opaque):  # most pictures do not need their alpha; without it a third of the work is left
         if image.format == "uchar" and _is_quick(image, whole, kernel):
             return _quickly(image, whole, _OF_STORED[image.bands])
         return _resized(image.extract_band(0, n=image.bands - 1), whole, kernel).bandjoin(opaque)
     if _is_quick(image, whole, kernel):
         return _by_alpha(image, whole)
     return _resized(image.premultiply(), whole, kernel).unpremultiply().rint().cast(image.format)
+
+
+def _is_opaque(image: pyvips.Image, opaque: int) -> bool:
+    if image.format != "uchar":
+        return bool(image[-1].min() == opaque)
+    bands = image.bands
+    alphas = (bytes(strip)[bands - 1 :: bands] for strip in vips.strips(image, 0, image.height))
+    return all(alpha.count(opaque) == len(alpha) for alpha in alphas)
 
 
 def _is_quick(
@@ -97,16 +105,15 @@ def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvi
         most_pixels=_BAND_PIXELS,
     )
     result = pyvips.Image.new_from_memory(pixels, whole.width_px, whole.height_px, image.bands, image.format)
-    result = result.copy(interpretation=image.interpretation)
+    result = result.copy(interpretation=image.interpretation, xres=image.xres, yres=image.yres)
+    if result.get_fields() == image.get_fields():
+        return result  # the later frames of an animation have no metadata
     described = image.crop(0, 0, 1, 1)  # with the metadata, which only an operation of libvips passes on
     return described.insert(result, 0, 0, expand=True)
 
 
 def _rows(image: pyvips.Image, first: int, count: int) -> bytes:
-    """The pixels of these rows, computed in this thread: libvips would start one."""
-    region, end = pyvips.Region.new(image), first + count
-    strips = range(first, end, _STRIP_ROWS)
-    return b"".join(region.fetch(0, top, image.width, min(_STRIP_ROWS, end - top)) for top in strips)
+    return b"".join(vips.strips(image, first, count))
 
 
 def _resized(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:
