@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import save
@@ -121,6 +121,33 @@ def test_rows_without_filters_are_the_pixels(mode: str) -> None:
         inflated = png.inflated(bytes(plain.pngsave_buffer(filter=name)))
         assert inflated is not None
         assert (png.image(inflated) is not None) == is_plain
+
+
+def drawing(name: str, mode: str = "RGB") -> bytes:
+    image = Image.new("RGB", (WIDTH, HEIGHT), "#ffffff")
+    draw = ImageDraw.Draw(image)
+    for row in range(2, HEIGHT, 30):
+        draw.rectangle((20, row, 60 + row, row + 11), fill=(row, 90, 200 - row))
+    return bytes(by_libvips(pictures.encoded(image.convert(mode), "png")).pngsave_buffer(filter=name, compression=6))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_drawing_with_filters_is_left_to_libvips(render: Render, mode: str) -> None:
+    """Its pixels are the same either way."""
+    plain, with_filters = drawing("none", mode), drawing("paeth", mode)
+    assert len(with_filters) < WIDTH * HEIGHT / 20
+    inflated = png.inflated(plain)
+    assert inflated is not None
+    assert png.image(inflated) is not None
+    assert png.inflated(with_filters) is None
+    one, other = (np.asarray(render(data, Resize(), (150, 100))) for data in (plain, with_filters))
+    assert np.array_equal(one, other)
+
+
+def test_a_drawing_whose_pixels_are_no_stream_is_refused(render: Render) -> None:
+    chunks = [(name, body if name != b"IDAT" else bytes(len(body))) for name, body in chunks_of(drawing("paeth"))]
+    with pytest.raises(SourceUnreadable):
+        render(file_of(chunks), Resize(), (150, 100))
 
 
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)

@@ -35,6 +35,9 @@ _NO_FILTER = b"\0"
 _PER_METRE, _MOST_PER_METRE = 1000, 2**31 - 1  # libvips counts by the millimetre
 _MOST_CHUNKS = 10_000
 _MOST_STORED_BYTES = 32_000_000  # for more, what libvips inflates in strips needs less memory
+# From this ratio on, libvips' zlib takes less time than the way through a stored file, if it has to unfilter anyway.
+_MUCH_COMPRESSED = 12
+_ROWS_LOOKED_AT = 8
 _ZLIB_HEADER, _BLOCK_BYTES = b"\x78\x01", 65_535
 
 
@@ -71,10 +74,10 @@ def is_there() -> bool:
 
 
 def inflated(data: Data) -> Inflated | None:
-    """None for a picture that is left to libvips: interlaced, large, or damaged."""
+    """None for a picture that is left to libvips: interlaced, large, or damaged, or a drawing with filters."""
     head = _head(data) if is_there() else None
     pixels = _pixels(data) if head is not None else None
-    if head is None or pixels is None:
+    if head is None or pixels is None or _is_filtered_drawing(head, pixels.body):
         return None
     size = head.height * head.row_bytes
     try:
@@ -82,6 +85,17 @@ def inflated(data: Data) -> Inflated | None:
     except deflate.DeflateError:
         return None
     return Inflated(head, bytes(data[: pixels.begin]), rows) if len(rows) == size else None
+
+
+def _is_filtered_drawing(head: _Head, body: bytes) -> bool:
+    """By its compression, and by its first rows."""
+    if len(body) * _MUCH_COMPRESSED >= head.height * head.row_bytes:
+        return False
+    try:
+        rows = zlib.decompressobj().decompress(body, _ROWS_LOOKED_AT * head.row_bytes)
+    except zlib.error:
+        return True
+    return any(rows[:: head.row_bytes])
 
 
 def image(picture: Inflated) -> pyvips.Image | None:
