@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageSequence
 
 from imgserve.blob import Blob
@@ -23,6 +24,7 @@ from tests.unit.imaging.conftest import opened
 
 SIDES = 120, 90
 SCENE = pictures.encoded(pictures.detailed(*SIDES), "png")
+SMOOTH = pictures.encoded(pictures.scene(*SIDES), "png")
 
 
 def encoded(encode: Encode, data: bytes = SCENE, size: tuple[int, int] = SIDES) -> tuple[bytes, int]:
@@ -191,6 +193,24 @@ def test_a_merged_palette_shows_the_picture(effort: Effort, progressive: bool, m
     ground = Image.new("RGBA", SIDES, "white")
     expected = Image.alpha_composite(ground, scene.convert("RGBA"))
     assert pictures.distance(Image.alpha_composite(ground, shown), expected) < 8
+
+
+@pytest.mark.parametrize("effort", ["fast", "balanced"])
+def test_few_colors_are_dithered_by_half(effort: Effort) -> None:
+    """Nearer to the picture than all of the dots, and its shades nearer than without dots."""
+    image = pyvips.Image.new_from_buffer(SMOOTH, "")
+    ours = file_of(Encode("gif", colors=16, effort=effort), SMOOTH)
+    no_dots, all_dots = (bytes(image.gifsave_buffer(bitdepth=4, effort=3, dither=dither)) for dither in (0, 1))
+    assert len(no_dots) < len(ours) < len(all_dots)
+    assert np.abs(pixels(ours) - pixels(SMOOTH)).mean() < np.abs(pixels(all_dots) - pixels(SMOOTH)).mean()
+    assert np.abs(shades(ours) - shades(SMOOTH)).mean() < np.abs(shades(no_dots) - shades(SMOOTH)).mean()
+
+
+def shades(data: bytes) -> np.ndarray:
+    """The means of blocks of 6 pixels."""
+    width, height = SIDES
+    means: np.ndarray = np.mean(pixels(data).reshape(height // 6, 6, width // 6, 6, 3), axis=(1, 3))
+    return means
 
 
 def test_few_colors_are_kept_as_they_are() -> None:

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from imgserve.imaging.worker.saver import palette
 from imgserve.request.encode import DEFAULT_QUALITY, FORMATS_WITH, Effort, Encode, Format
 
-Settings = Mapping[str, str | int]
+Settings = Mapping[str, str | int | float]
+
+# Of the error of a pixel that its neighbours take over, if there are few colours. With all of it, as libvips has it,
+# photographs score 3 points less in 4 % more bytes, drawings with shades 1 point less.
+_DITHER = 0.5
 
 DEFAULT_EFFORT: Effort = "balanced"
 EFFORTS: Mapping[Format, Mapping[Effort, Settings]] = {
@@ -19,7 +23,11 @@ EFFORTS: Mapping[Format, Mapping[Effort, Settings]] = {
     },
     "png": {"fast": {"compression": 1}, "balanced": {"compression": 6}, "best": {"compression": 9, "filter": "all"}},
     "webp": {"fast": {"effort": 0}, "balanced": {"effort": 2}, "best": {"effort": 6}},
-    "gif": {"fast": {"effort": 1}, "balanced": {"effort": 3}, "best": {"effort": 7}},
+    "gif": {
+        "fast": {"effort": 1, "dither": _DITHER},
+        "balanced": {"effort": 3, "dither": _DITHER},
+        "best": {"effort": 7},
+    },
     "tiff": {
         "fast": {"compression": "lzw", "predictor": "horizontal"},
         "balanced": {"compression": "lzw", "predictor": "horizontal"},
