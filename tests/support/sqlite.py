@@ -33,6 +33,10 @@ class SqliteHouse:
         """Every job's status as another reader of the disk sees it."""
         return {int(row[0]): str(row[1]) for row in self._read("SELECT number, status FROM job")}
 
+    def answered(self) -> set[int]:
+        """The numbers of the jobs whose answers are noted."""
+        return {int(row[0]) for row in self._read("SELECT number FROM job WHERE is_answered = 1")}
+
     def leases(self) -> list[float]:
         """The ends of the leases, by the numbers of their jobs."""
         return [row[0] for row in self._read("SELECT lease_until FROM job WHERE status = 'running' ORDER BY number")]

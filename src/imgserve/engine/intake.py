@@ -6,8 +6,8 @@ this process. A client that hangs up does not stop it.
 
 import asyncio
 import contextlib
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -48,6 +48,7 @@ from imgserve.transfer.fetch import Fetch
 from imgserve.transfer.store import Store
 
 T = TypeVar("T")
+_ID_BYTES = 16
 
 
 class Draining(ImgserveError):
@@ -87,7 +88,7 @@ class Intake:
         limits: Limits,
         config: IntakeConfig,
         clock: Callable[[], float] = time.time,
-        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        new_id: Callable[[], str] = lambda: os.urandom(_ID_BYTES).hex(),
         spelling: Spelling = dotted,
         named: NamedPictures | None = None,
         wall_clock: Callable[[], float] = time.time,

@@ -1,13 +1,14 @@
 """What the queue promises to intake: numbers, release, refusal, adoption, the limit."""
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from imgserve.jobs.config import Config
-from imgserve.jobs.faults import QueueFull
-from imgserve.jobs.model import Accepted, Answer, PlaceholderResult
+from imgserve.jobs.faults import QueueFault, QueueFull
+from imgserve.jobs.model import Accepted, Answer, NewJob, PlaceholderResult
 from imgserve.jobs.protocol import Queue
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import (
@@ -224,6 +225,44 @@ async def test_an_answered_job_is_not_adopted(house: House) -> None:
     await queue.answered(entry.number)
     queue = await house.open()
     assert isinstance(await queue.enqueue(msgspec.structs.replace(job, id="b"), START), Accepted)
+
+
+async def unadopted(house: House, jobs: Sequence[NewJob]) -> list[int]:
+    """The indexes of those that the next owner takes as new jobs."""
+    queue = await house.open()
+    twins = (msgspec.structs.replace(job, id=f"twin-{index}") for index, job in enumerate(jobs))
+    ends = [await queue.enqueue(twin, START) for twin in twins]
+    return [index for index, end in enumerate(ends) if isinstance(end, Accepted)]
+
+
+def jobs_of(count: int) -> list[NewJob]:
+    jobs = (new_job(output(f"{KEY}{index}")) for index in range(count))
+    return [msgspec.structs.replace(job, digest=f"digest-{index}".encode()) for index, job in enumerate(jobs)]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 100])
+async def test_a_job_that_is_answered_while_another_answer_is_stored(house: House, turns: int) -> None:
+    """So many turns of the loop later."""
+    queue, jobs = await house.open(), jobs_of(3)
+    entries = [await queue.enqueue(job, START) for job in jobs]
+    await queue.answered(entries[0].number)
+    storing = asyncio.create_task(queue.enqueue(new_job(output(OTHER)), START))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await queue.answered(entries[1].number)
+    await storing
+    assert await unadopted(house, jobs) == [0, 1]
+
+
+async def test_answers_stand_that_share_a_commit_with_a_fault(house: House) -> None:
+    """The commit is undone, and each change of it is tried by itself."""
+    queue, jobs = await house.open(), jobs_of(3)
+    entries = [await queue.enqueue(job, START) for job in jobs]
+    answering = [queue.answered(entry.number) for entry in entries]
+    double = msgspec.structs.replace(jobs[0], digest=b"x")
+    *_, end = await asyncio.gather(*answering, queue.enqueue(double, START), return_exceptions=True)
+    assert isinstance(end, QueueFault)
+    assert await unadopted(house, jobs) == [0, 1, 2]
 
 
 async def test_a_job_that_succeeded_unanswered_is_adopted_for_ten_minutes(house: House) -> None:

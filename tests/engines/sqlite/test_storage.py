@@ -147,6 +147,21 @@ async def test_an_end_that_may_wait_shares_the_commit_of_another(queue: SqliteQu
     assert await queue.settle(ended(third, "delivered"), START, 0.001), "it waits for no other for ever"
 
 
+async def test_an_answer_that_comes_while_others_are_committed_is_noted_next(
+    queue: SqliteQueue, house: SqliteHouse
+) -> None:
+    first, second = await accepted(queue, output(f"{KEY}1")), await accepted(queue, output(f"{KEY}2"))
+    await queue.answered(first.number)
+    storing = asyncio.create_task(accepted(queue, output(f"{KEY}3")))
+    while queue._answered:  # noqa: ASYNC110 - until the commit has taken it, which tells nobody
+        await asyncio.sleep(0)
+    await queue.answered(second.number)
+    third = await storing
+    await house.crash()
+    assert house.answered() == {first.number, second.number}
+    assert third.number in house.statuses()
+
+
 async def test_what_waits_for_another_commit_is_stored_at_the_close(house: SqliteHouse) -> None:
     queue = await house.open()
     entry = await released(queue)

@@ -144,8 +144,8 @@ def _placeholder_events(number: int, placeholders: tuple[PlaceholderResult, ...]
     ]
 
 
-def answered(db: Database, number: int) -> None:
-    db.execute(SQL["mark_answered"], (number,))
+def answered(db: Database, *numbers: int) -> None:
+    db.executemany(SQL["mark_answered"], [(number,) for number in numbers])
 
 
 def _note(db: Database, number: int, placeholders: tuple[PlaceholderResult, ...]) -> list[str]:

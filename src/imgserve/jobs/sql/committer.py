@@ -109,10 +109,16 @@ class Committer(Generic[D]):
         self._add(_Entry(transaction, future, announce, survives_power_loss), patience_s)  # type: ignore[arg-type]
         return await future  # type: ignore[return-value]
 
-    def run_later(self, transaction: Callable[[D], object]) -> None:
-        """Store a change with the next commit, at the latest after ``LATER_S``. No caller waits for it."""
+    def run_later(
+        self, transaction: Callable[[D], object], done: Callable[[asyncio.Future[object]], object] | None = None
+    ) -> None:
+        """Store a change with the next commit, at the latest after ``LATER_S``. No caller waits for it; ``done`` is
+        called when it is stored or has failed.
+        """
         future: asyncio.Future[object] = self._loop.create_future()
         future.add_done_callback(_log_failure)
+        if done is not None:
+            future.add_done_callback(done)
         self._add(_Entry(transaction, future, None, False), LATER_S)
 
     async def aclose(self) -> None:

@@ -5,6 +5,7 @@ The transactions stand in modules of their own (``admission``, ``attempts``, ``o
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -82,6 +83,8 @@ class SqlQueue(Generic[D]):
         self._wakeups = wakeups
         self.until_free, self.until_suspect = self._wakeups.until_free, self._wakeups.until_suspect
         self._placeholders = placeholders.RecentPlaceholders()
+        self._answered: deque[int] = deque()  # jobs with an answer that no commit has noted
+        self._is_noting_answers = False
         self._prune_position = pruning.Position()
         self._on_newer: Callable[[Intent], None] = lambda _: None
 
@@ -208,7 +211,28 @@ class SqlQueue(Generic[D]):
         )
 
     async def answered(self, number: int) -> None:
-        self._committer.run_later(lambda db: admission.answered(db, number))
+        self._answered.append(number)
+        if not self._is_noting_answers:
+            self._note_answers()
+
+    def _note_answers(self) -> None:
+        """One change for all that are answered until its commit begins."""
+        numbers: list[int] = []  # kept, since a commit that was undone is tried again
+
+        def transaction(db: D) -> None:
+            while self._answered:
+                numbers.append(self._answered.popleft())
+            admission.answered(db, *numbers)
+
+        def done(change: asyncio.Future[object]) -> None:
+            self._is_noting_answers = False
+            if change.exception() is not None:
+                self._answered.clear()  # equal requests may get these jobs once more
+            elif self._answered:
+                self._note_answers()
+
+        self._is_noting_answers = True
+        self._committer.run_later(transaction, done)
 
     async def take_work(self, jobs: int, now: float, reserved: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
         def transaction(db: D) -> Work:
