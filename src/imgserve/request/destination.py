@@ -201,6 +201,8 @@ def _filled(template: DestinationTemplate, values: TagValues) -> Destination:
 
 
 def _with_values(text: str, values: TagValues, template: DestinationTemplate, *, is_name: bool) -> str:
+    if tags.BEGIN not in text:
+        return text
     vocabulary = template.vocabulary
     used = {field: str(getattr(values, field)) for field in tags.used_in(text, vocabulary)}
     _check_empty({field for field, value in used.items() if not value}, template)

@@ -38,6 +38,8 @@ _MISSPELT = re.compile(
     r"|(?:%7B(?:\$|%24)|\{%24)([\w-]+)(?:%7D|\})",  # percent-encoded by a client
     re.ASCII | re.IGNORECASE,
 )
+# One of them is in each tag, however it is misspelt. Most destinations have none.
+_SIGNS = ("{", "(", "%7")
 # Shorter words with another letter are words of their own, such as {game} beside {name}.
 _SHORTEST_MISSPELT = 5
 _RESERVED = re.compile(r"%(?![0-9A-Fa-f]{2})|[^%A-Za-z0-9\-._~!'()*,@$]")
@@ -94,6 +96,8 @@ def split_name(name: str) -> tuple[str, str]:
 
 def faults_in(text: str, vocabulary: Vocabulary = CLASSIC) -> tuple[Fault, ...]:
     """One for each tag that is unknown or not closed. No piece of the URL is repeated, since it may be secret."""
+    if not any(sign in text for sign in _SIGNS):
+        return ()
     wrong = {match[0] for match in _TAG.finditer(text) if match[1] not in vocabulary or not match[2]}
     notes = {_note(tag, vocabulary) for tag in sorted(wrong)[:_MOST_NAMED]}
     notes |= {f"a tag is written {{${tag}}}, did you mean that?" for tag in _misspelt(text, vocabulary)}
@@ -130,6 +134,8 @@ def _names_by_cut(names: tuple[str, ...]) -> Mapping[str, str]:
 
 def used_in(text: str, vocabulary: Vocabulary = CLASSIC) -> frozenset[str]:
     """The fields of ``TagValues`` that the text takes."""
+    if BEGIN not in text:
+        return frozenset()
     return frozenset(vocabulary[match[1]] for match in _TAG.finditer(text) if match[1] in vocabulary)
 
 
