@@ -1,17 +1,17 @@
 """One thread beside the event loop, for work that blocks and must stay in its order: the queue's commits.
 
-A call of an executor would cost three futures and a waiting task, and a job needs four calls. The thread follows the
-loop from processor to processor (``processor``).
+A call of an executor would cost three futures and a waiting task, and a job needs four calls. While the loop is busy,
+the thread follows it from processor to processor.
 """
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from queue import SimpleQueue
 from typing import TypeVar
 
-from imgserve import processor
+from imgserve.processor import Place, stay_on
 
 T = TypeVar("T")
 
@@ -19,9 +19,10 @@ T = TypeVar("T")
 class LoopThread:
     """Runs functions one after the other, and delivers each result or exception on the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, place: Place | None = None) -> None:
         self._loop = loop
-        self._processor = processor.current()  # the loop's, when it has sent work last
+        self._place = Place() if place is None else place
+        self._processors = self._place.now()  # when work was sent last
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -37,7 +38,7 @@ class LoopThread:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(done, result)
 
-        self._processor = processor.current()
+        self._processors = self._place.now()
         self._work.put(run)
 
     async def call(self, work: Callable[[], T]) -> T:
@@ -55,9 +56,9 @@ class LoopThread:
         self._thread.join()
 
     def _run(self) -> None:
-        place = -1
+        processors: Collection[int] = ()
         while (work := self._work.get()) is not None:
-            if place != self._processor:
-                place = self._processor
-                processor.stay_on(place)
+            if processors != self._processors:
+                processors = self._processors
+                stay_on(processors)
             work()
