@@ -28,7 +28,7 @@ from tests.support.sizes import Figures
 
 pytestmark = pytest.mark.full_size
 
-RELEASE = "0.10.0"
+RELEASE = "0.11.1"
 PLACES: tuple[Kind, ...] = (*KINDS, "s3")
 ENDS = ("job.succeeded", "job.failed", "job.cancelled", "job.superseded")
 
