@@ -13,6 +13,7 @@ from tests.support.native import Caller
 from tests.support.operating import Operator
 from tests.support.postgres import PASSWORD, Postgres
 
+CYAN = "#00ffff"
 TARGET = "/thumbor/unsafe/20x20/a.png"
 TIMES = {"lease_s": 20, "heartbeat_s": 0.5}
 
@@ -67,10 +68,12 @@ def test_a_purge_at_one_reaches_the_other(cluster: Cluster) -> None:
 
 def test_the_operator_of_a_server_without_mounts_purges_those_of_the_others(cluster: Cluster) -> None:
     cluster.paint(RED)
+    cluster.shown()
+    cluster.paint(CYAN)  # which none of them shows until the purge has reached it
     Operator(cluster.runner)("cache", "purge", "--all")
-    wait_until(lambda: cluster.shown() == [RED, RED])
+    wait_until(lambda: cluster.shown() == [CYAN, CYAN])
     cluster.paint(BLUE)
-    assert cluster.shown() == [RED, RED]
+    assert cluster.shown() == [CYAN, CYAN]
     told = Operator(cluster.runner)("cache", "purge", "--all")
     assert (told.returncode, told.stdout) == (0, b"0 pictures and 0 sources purged\n")
     wait_until(lambda: cluster.shown() == [BLUE, BLUE])

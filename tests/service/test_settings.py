@@ -16,7 +16,7 @@ from PIL import Image
 from tests.chaos.judge import entries_of
 from tests.chaos.sources import Sources
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
-from tests.support.pictures import encoded, scene, svg
+from tests.support.pictures import encoded, scene, slow_svg, svg
 
 LIMITS = {
     "max_job_bytes": 2000, "max_source_bytes": 30_000, "max_svg_bytes": 1000, "max_frame_pixels": 100_000,
@@ -30,15 +30,15 @@ class Place:
     def __init__(self, top: Path) -> None:
         self.top = top
         noise = Image.frombytes("L", (200, 200), random.Random(1).randbytes(40_000))
-        self._put("large.png", encoded(noise, "png"))
-        self._put("large.svg", svg(f"<!-- {'x' * 1000} -->"))
-        self._put("wide.png", encoded(Image.new("L", (400, 300)), "png"))
-        self._put("four.gif", animated(4, 20))
-        self._put("three.gif", animated(3, 250))
-        self._put("small.png", encoded(scene(60, 40), "png"))
-        self._put("photo.png", encoded(scene(120, 90), "png"))
+        self.put("large.png", encoded(noise, "png"))
+        self.put("large.svg", svg(f"<!-- {'x' * 1000} -->"))
+        self.put("wide.png", encoded(Image.new("L", (400, 300)), "png"))
+        self.put("four.gif", animated(4, 20))
+        self.put("three.gif", animated(3, 250))
+        self.put("small.png", encoded(scene(60, 40), "png"))
+        self.put("photo.png", encoded(scene(120, 90), "png"))
 
-    def _put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
         (self.top / name).write_bytes(data)
 
     def job(self, source: str, name: str = "out.png", **args: object) -> dict[str, object]:
@@ -120,8 +120,11 @@ def test_the_profile_of_jobs_that_name_none(place: Place) -> None:
 
 def test_times_of_workers_and_no_sandbox(place: Place) -> None:
     times = {"render_timeout_s": 0.0001, "svg_timeout_s": 0.0001, "retry_delay_s": 0.001, "sandbox": "off"}
+    # A worker that is quicker than a busy server's clock has answered before its time is over.
+    place.put("slow.png", encoded(scene(2000, 1500), "png"))
+    place.put("slow.svg", slow_svg(20_000))
     with place.server(times) as server:
-        for source in ("photo.png", "large.svg"):
+        for source in ("slow.png", "slow.svg"):
             assert "dstURL" in server.post(place.job(source, f"{source}.png")).body
         wait_until(lambda: [entry.error for entry in entries_of(server.data_dir)] == ["render_timeout"] * 2)
         with urllib.request.urlopen(server.url + "/health", timeout=10) as answer:
@@ -131,8 +134,9 @@ def test_times_of_workers_and_no_sandbox(place: Place) -> None:
 
 
 def test_a_render_has_more_time_than_an_svg(place: Place) -> None:
+    place.put("slow.svg", slow_svg(20_000))
     with place.server({"svg_timeout_s": 0.0001, "retry_delay_s": 0.001}) as server:
-        for source in ("photo.png", "large.svg"):
+        for source in ("photo.png", "slow.svg"):
             server.post(place.job(source, f"{source}.png"))
         wait_until(lambda: [entry.status for entry in entries_of(server.data_dir)] == ["succeeded", "failed"])
 

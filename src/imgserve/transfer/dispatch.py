@@ -208,7 +208,7 @@ class Transfers:
 
         Raises SourceRefused, OutOfDescriptors.
         """
-        if source.kind != "file" or source.digest:
+        if source.is_upload or source.digest or not SCHEMES[source.scheme].is_local:
             return None
         read = self.files.read_at_once(source, self._limit_bytes)
         if read is None:
