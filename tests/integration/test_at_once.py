@@ -1,8 +1,10 @@
 """Small files that the kernel has in memory: read without a thread, and the same as by one."""
 
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,30 @@ async def test_a_file_system_that_cannot_tell_is_left_to_threads(unable: Path) -
         assert read(transfers, unable) is None
     finally:
         await transfers.aclose()
+
+
+@contextmanager
+def mounted(directory: Path, *arguments: str) -> Iterator[None]:
+    subprocess.run(["mount", *arguments, str(directory)], check=True, timeout=10)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True, timeout=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+async def test_a_link_to_another_file_system_tells_nothing_of_its_own(root: Path, tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    with mounted(top, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        (top / "local").mkdir()
+        (top / "link").symlink_to("local/first")
+        with mounted(top / "local", "--bind", str(root)):
+            transfers = Transfers(Config(read_roots=(str(top),)), Limits())
+            try:
+                for name in ("link", "local/first"):
+                    assert (await fetched(transfers, top / name))[0] == b"first"
+                    path = transfers.files.read_roots.locate(str(top / name))
+                    assert not path.root.is_quick(path.directory), "opening a file there may wait for another machine"
+            finally:
+                await transfers.aclose()

@@ -8,6 +8,7 @@ tries it first (``learn``), and what it has found holds for a second, and until 
 
 import os
 import stat
+from pathlib import Path
 
 from imgserve.transfer.protocols.beneath import CURRENT, open_cached
 from imgserve.transfer.protocols.roots import RootedPath
@@ -25,8 +26,13 @@ class AtOnce:
         self._buffer = bytearray()
 
     def learn(self, path: RootedPath, descriptor: int) -> None:
-        """Whether the file system of this open file can say that it would have to wait. In a thread."""
+        """Whether the file system of this open file can say that it would have to wait. In a thread.
+
+        A file of another one than the root's, to which a symbolic link has led, tells nothing of its directory.
+        """
         try:
+            if os.fstat(descriptor).st_dev != Path(path.root.path).stat().st_dev:
+                return
             os.preadv(descriptor, [bytearray(1)], 0, os.RWF_NOWAIT)
         except BlockingIOError:
             pass

@@ -96,10 +96,11 @@ class Root:
             raise self._unavailable(_LOST.format(lost_here[0]))
         self._mount_points |= {point for point in mounted if _is_above(point, here)}
         if not lost:
-            if self._looked.mounted is not mounted or len(self._looked.at_s) >= _MOST_LOOKED:
-                self._looked = _Looked(mounted, {}, set())
-            self._looked.quick.discard(directory)
-            self._looked.at_s[directory] = now_s
+            looked = self._looked  # other threads may put another one there
+            if looked.mounted is not mounted or len(looked.at_s) >= _MOST_LOOKED:
+                looked = self._looked = _Looked(mounted, {}, set())
+            looked.quick.discard(directory)
+            looked.at_s[directory] = now_s
 
     def _unavailable(self, trouble: str) -> RootUnavailable:
         self.trouble = trouble
