@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -106,6 +107,26 @@ async def test_what_a_thread_has_to_read_or_refuse(
     assert await fetched(transfers, root / "in") == read(transfers, root / "in") == read(transfers, root / "first")
     monkeypatch.setattr(at_once, "MOST_BYTES", 4)
     assert read(transfers, root / "first") is None
+
+
+@pytest.mark.parametrize("size", [60_000, 70_000, 75_000])
+async def test_a_file_that_is_written_meanwhile_is_left_to_a_thread(
+    transfers: Transfers, root: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    file, preadv = root / "picture", os.preadv
+    file.write_bytes(PICTURE)
+    os.utime(file, (1, 1))  # else both writes may be in one tick of the clock
+    await fetched(transfers, root / "first")
+
+    def preceded(*arguments: Any) -> int:
+        with file.open("r+b") as opened:
+            opened.truncate(size)
+            opened.write(b"x")
+        return preadv(*arguments)
+
+    assert read(transfers, file) is not None
+    monkeypatch.setattr(os, "preadv", preceded)
+    assert read(transfers, file) is None
 
 
 async def test_bytes_that_are_on_the_disk_alone(transfers: Transfers, root: Path) -> None:
