@@ -226,12 +226,13 @@ class Originals:
         if error is None:
             return
         if self._clock() < until_s:
-            raise error.with_traceback(None)
+            raise error.at(error.path)
         del self._errors[flight]
 
     def _remember(self, flight: _Flight, error: ImgserveError) -> None:
         if flight not in self._errors and self._negative_s:
-            self._errors[flight] = (self._clock() + self._negative_s, error)
+            # A copy: the one that is raised holds the frames of its requests, with their connections.
+            self._errors[flight] = (self._clock() + self._negative_s, error.at(error.path))
             if len(self._errors) > _MOST_ERRORS:
                 self._errors.popitem(last=False)
 
