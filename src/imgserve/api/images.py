@@ -120,6 +120,7 @@ class ImageHandler:
                 fallback = await self._images.fallback(wanted, error, client)
                 if fallback is None:
                     raise
+                let_go(error)
                 gets.failed(error.code, error.detail)
                 served = fallback
         with served:
