@@ -20,6 +20,7 @@ from imgserve import failpoint
 from imgserve.engine.cache.cache import Cache, PurgeFailed
 from imgserve.engine.cache.entry import Key
 from imgserve.engine.cache.index import cause_of_fault
+from imgserve.engine.cache.names import FAN, directory_of
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Scope
 from tests.support import cache_victim
 from tests.support.caching import (
@@ -391,6 +392,23 @@ async def test_a_purge_holds_while_the_index_is_rebuilt_and_after_a_restart(tmp_
         assert cache.stats().purging == 0
         assert len(files(tmp_path)) == 37
         assert [await body_of(cache, key_of(number)) for number in (3, 13, 4)] == [None, b"newer", b"older"]
+
+
+async def test_a_purge_holds_where_a_directory_could_not_be_listed_for_a_while(tmp_path: Path) -> None:
+    async with cache_in(tmp_path) as cache:
+        for number in range(40):
+            await put_on_disk(cache, key_of(number), b"older")
+    lose_index(tmp_path)
+    there = {path.name for path in (tmp_path / "entries").iterdir()}
+    broken = tmp_path / "entries" / next(name for name in map(directory_of, range(FAN)) if name not in there)
+    broken.touch()
+    async with cache_in(tmp_path) as cache:
+        await until(lambda: cache.stats().failures > 0)
+        await cache.purge(OfPrefix("http://source.test/3/"))
+        broken.unlink()
+        await settled(cache)
+        assert [await body_of(cache, key_of(number)) for number in (3, 13, 4)] == [None, None, b"older"]
+        assert cache.stats().entries == len(files(tmp_path)) == 36
 
 
 @pytest.mark.parametrize("text", [None, "", "nonsense"])

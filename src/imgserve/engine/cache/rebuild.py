@@ -41,10 +41,11 @@ class Rebuild:
         """Compare more directories, until all are or ``is_over``. Raises OSError, IndexFault."""
         if self.is_whole:
             return
-        if self._walk is None:
-            self._walk = self._walked(index)
-        for _ in self._walk:
+        # A walk that an error has ended has no further steps, as one that is complete. It is not taken up again.
+        walk, self._walk = self._walk or self._walked(index), None
+        for _ in walk:
             if is_over():
+                self._walk = walk
                 return
         self.begin(is_whole=True)
 
