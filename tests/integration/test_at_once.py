@@ -19,12 +19,14 @@ from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceRefused
 from imgserve.transfer.protocols import at_once, roots
 from imgserve.transfer.version import Version
+from tests.support.sizes import PATIENCE_S
 
 PICTURE = os.urandom(70_000)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(roots, "LOOK_EVERY_S", PATIENCE_S)  # on a busy machine a second is soon over
     directory = tmp_path / "root"
     directory.mkdir()
     (directory / "first").write_bytes(b"first")

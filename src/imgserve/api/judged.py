@@ -19,7 +19,7 @@ Place = tuple[str, Negotiable]
 
 
 class Judged(Generic[T]):
-    """``most`` of those that were asked for last. A place is a path and what the headers of its request say."""
+    """At most ``most`` of them. A place is a path and what the headers of its request say."""
 
     def __init__(self, most: int) -> None:
         self._most = most
