@@ -170,7 +170,7 @@ class ImgserveError(Exception):
 
 
 def let_go(error: BaseException) -> None:
-    """Drop the frames that an answered error came through, and those of its causes.
+    """Drop the frames that an answered error came through, and those of its causes and of the others beside it.
 
     One of them often has the error as a variable. Such a circle keeps the connection, what was read of the body and all
     else that these frames hold until the garbage collector looks for it: minutes later, if it was open for some time.
@@ -180,7 +180,7 @@ def let_go(error: BaseException) -> None:
         each = left.pop()
         if each is not None and each.__traceback__ is not None:
             each.__traceback__ = None
-            left += each.__cause__, each.__context__
+            left += each.__cause__, each.__context__, *(each.others if isinstance(each, ImgserveError) else ())
 
 
 class FileUnusable(ImgserveError):

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -33,13 +33,35 @@ async def late(body: Body) -> None:
             raise error from None
 
 
+def refuse(number: int) -> None:
+    raise ImgserveError(f"output {number} is refused")
+
+
+def refusal(number: int) -> ImgserveError:
+    try:
+        refuse(number)
+    except ImgserveError as error:
+        return error
+    raise AssertionError("it is refused")
+
+
+async def several(_body: Body) -> None:
+    """Fails as a job with several faults, of which one is raised and has the others."""
+    first, *others = map(refusal, range(3))
+    first.others = tuple(others)
+    raise first
+
+
 @pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("failing", [late, several])
 @pytest.mark.parametrize("is_let_go", [True, False])
-async def test_an_answered_error_keeps_nothing_of_its_request(is_let_go: bool) -> None:
+async def test_an_answered_error_keeps_nothing_of_its_request(
+    failing: Callable[[Body], Awaitable[None]], is_let_go: bool
+) -> None:
     body = Body()
     ref = weakref.ref(body)
     try:
-        await late(body)
+        await failing(body)
     except ImgserveError as error:
         if is_let_go:
             let_go(error)
