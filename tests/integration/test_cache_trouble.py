@@ -4,6 +4,7 @@ and nothing wrong is ever sent.
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from imgserve import failpoint
 from imgserve.engine.cache.cache import Cache, PurgeFailed
 from imgserve.engine.cache.entry import Key
 from imgserve.engine.cache.index import cause_of_fault
-from imgserve.engine.cache.names import FAN, directory_of
+from imgserve.engine.cache.names import BLOCK_BYTES, FAN, directory_of
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Scope
 from tests.support import cache_victim
 from tests.support.caching import (
@@ -409,6 +410,22 @@ async def test_a_purge_holds_where_a_directory_could_not_be_listed_for_a_while(t
         await settled(cache)
         assert [await body_of(cache, key_of(number)) for number in (3, 13, 4)] == [None, None, b"older"]
         assert cache.stats().entries == len(files(tmp_path)) == 36
+
+
+async def test_the_cap_holds_where_a_directory_cannot_be_listed(tmp_path: Path) -> None:
+    async with cache_in(tmp_path):
+        pass
+    lose_index(tmp_path)
+    (tmp_path / "entries" / directory_of(0)).touch()
+    async with cache_in(tmp_path, cap_bytes=20 * BLOCK_BYTES) as cache:
+        await until(lambda: cache.stats().failures > 0)
+        async with asyncio.timeout(PATIENCE_S):
+            for number in itertools.count():
+                await put_on_disk(cache, key_of(number), bytes(3000))
+                if cache.stats().evicted:
+                    break
+        assert not cache.stats().is_whole
+        assert stored_bytes(tmp_path) <= 20 * BLOCK_BYTES
 
 
 @pytest.mark.parametrize("text", [None, "", "nonsense"])

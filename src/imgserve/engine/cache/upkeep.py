@@ -134,9 +134,11 @@ class Upkeep:
         if self._health.is_failing("entries"):
             self._store.probe()
             self._health.worked("entries")
-        self._rebuild.go_on(index, self._turn())
-        self._flush(index)
-        self._evict(index)
+        try:
+            self._rebuild.go_on(index, self._turn())
+        finally:  # where a directory cannot be listed, the cap holds for what is known
+            self._flush(index)
+            self._evict(index)
         records = self._records.deletable
         if records and self.usage.is_whole:
             self._delete_purged(index, records)
