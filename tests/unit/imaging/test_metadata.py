@@ -18,8 +18,10 @@ from imgserve.imaging.worker.metadata import exif, iptc, xmp
 from imgserve.imaging.worker.metadata.kept import MOST_BYTES
 from imgserve.request.encode import Encode, Format, Metadata
 from imgserve.request.imageinfo import Size
+from imgserve.request.operations.resize import Resize
+from imgserve.request.recipe import LoadOptions
 from tests.support import pictures
-from tests.unit.imaging.conftest import opened
+from tests.unit.imaging.conftest import opened, render_bytes
 from tests.unit.imaging.test_encode import file_of
 
 needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
@@ -307,14 +309,34 @@ def test_a_broken_packet_is_refused(packet: bytes) -> None:
             read(packet)
 
 
-@pytest.mark.parametrize("metadata", ["none", "all"])
-def test_a_picture_whose_fields_have_no_readable_names(metadata: Metadata) -> None:
+def with_a_strange_name(png: bytes) -> bytes:
     """libvips names a text of a PNG by its keyword."""
-    plain = pictures.encoded(pictures.detailed(*STORED), "png")
     body = b"tEXt\x91\xff\0text"
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    data = file_of(Encode("png", metadata=metadata), plain[:33] + chunk + plain[33:], STORED)
+    return png[:33] + chunk + png[33:]
+
+
+@pytest.mark.parametrize("metadata", ["none", "all"])
+def test_a_picture_whose_fields_have_no_readable_names(metadata: Metadata) -> None:
+    plain = pictures.encoded(pictures.detailed(*STORED), "png")
+    data = file_of(Encode("png", metadata=metadata), with_a_strange_name(plain), STORED)
     assert data == file_of(Encode("png"), plain, STORED)
+
+
+@pytest.mark.parametrize("alpha", [255, 100])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_such_a_picture_with_an_alpha_is_made_smaller(mode: str, alpha: int) -> None:
+    scene = pictures.detailed(*STORED)
+    scene.putalpha(alpha)
+    plain, size = pictures.encoded(scene.convert(mode), "png"), (STORED[0] // 2, STORED[1] // 2)
+    assert file_of(Encode("png"), with_a_strange_name(plain), size) == file_of(Encode("png"), plain, size)
+
+
+def test_a_frame_of_such_a_film_is_taken() -> None:
+    load = LoadOptions(page=1, frames="first")
+    film = pictures.film([pictures.scene(*STORED), pictures.detailed(*STORED)], "png", [100, 100])
+    one, other = (render_bytes(data, Resize(), STORED, load=load) for data in (film, with_a_strange_name(film)))
+    assert one == other
 
 
 @pytest.mark.parametrize("metadata", ["copyright", "all"])

@@ -11,6 +11,7 @@ import pyvips
 
 from imgserve.imaging.abilities import heic_module
 from imgserve.imaging.faults import SourceUnreadable
+from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.formats import apng, bmp, heic, ico
 from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.source import Data
@@ -56,7 +57,7 @@ def of_frame(data: Data, number: int) -> Rare:
     except pyvips.Error as error:
         raise SourceUnreadable("the source looks like PNG but has no header", "save it anew") from error
     size = Size(header.width, header.height)
-    turned = int(header.get("orientation")) if "orientation" in header.get_fields() else UPRIGHT
+    turned = int(header.get("orientation")) if vips.has(header, "orientation") else UPRIGHT
     return Rare(size, size, lambda: next(apng.composed(data, number, 1)), turned)
 
 

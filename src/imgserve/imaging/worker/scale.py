@@ -106,7 +106,7 @@ def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvi
     )
     result = pyvips.Image.new_from_memory(pixels, whole.width_px, whole.height_px, image.bands, image.format)
     result = result.copy(interpretation=image.interpretation, xres=image.xres, yres=image.yres)
-    if result.get_fields() == image.get_fields():
+    if not vips.has_more_fields(image, result):
         return result  # the later frames of an animation have no metadata
     described = image.crop(0, 0, 1, 1)  # with the metadata, which only an operation of libvips passes on
     return described.insert(result, 0, 0, expand=True)

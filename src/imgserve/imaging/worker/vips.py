@@ -113,6 +113,21 @@ def has(image: pyvips.Image, field: str) -> bool:
     return int(image.get_typeof(field)) != 0
 
 
+def has_more_fields(image: pyvips.Image, plain: pyvips.Image) -> bool:
+    """Than ``plain``, which has no metadata. They are counted, since pyvips fails to list names that are no text."""
+    return _fields(image) > _fields(plain)
+
+
+def _fields(image: pyvips.Image) -> int:
+    """The number of the image's fields, of which libvips gives each image some."""
+    names, count = pyvips.vips_lib.vips_image_get_fields(image.pointer), 0
+    while names[count] != pyvips.ffi.NULL:
+        pyvips.glib_lib.g_free(names[count])
+        count += 1
+    pyvips.glib_lib.g_free(names)
+    return count
+
+
 def reason(error: pyvips.Error) -> str:
     """The last line of libvips' message, made safe to show: printable, short."""
     lines = [line.strip() for line in error.detail.splitlines() if sum(map(str.isalpha, line)) > _FEW_LETTERS]
