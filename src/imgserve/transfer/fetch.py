@@ -182,14 +182,17 @@ class Fetch:
             self._fill(self._blob)
         elif self._size > SMALL_BYTES:
             self._to_blob()
+        else:
+            self._batch = [b"".join(self._batch)]  # pieces of a few bytes take many times their size
         if self._size > self._awaited_size:
             self._awaited_size = self.limit_bytes
             self._progress.set()
         self._next_flush = min(self._size + _BATCH_BYTES, self._awaited_size)
 
     def _to_blob(self) -> Blob:
-        self._blob = Blob(on_close=self._reservation.release)
-        self._fill(self._blob)
+        with Blob(on_close=self._reservation.release) as blob:
+            self._fill(blob)  # first: one that lacks bytes must not be found here later
+            self._blob = blob.share()
         return self._blob
 
     def _fill(self, blob: Blob) -> None:

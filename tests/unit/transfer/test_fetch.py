@@ -1,7 +1,9 @@
 """Downloads whose blob is made when it is needed."""
 
 import os
-from collections.abc import Awaitable, Callable
+import resource
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
 import pytest
@@ -96,3 +98,42 @@ async def test_a_closed_download_makes_no_blob() -> None:
     with pytest.raises(ValueError, match="closed"):
         _ = fetch.blob
     assert blobs() == before
+
+
+@pytest.fixture
+def no_memory() -> Iterator[None]:
+    """A memfd obeys this limit too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PIECE_BYTES // 2, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("no_memory")
+async def test_a_blob_that_lacks_bytes_is_no_source() -> None:
+    """However often it is asked for."""
+    before, budget = blobs(), Limiter(LIMIT_BYTES)
+    with Fetch(budget, LIMIT_BYTES) as fetch:
+        await received(fetch, os.urandom(PIECE_BYTES))
+        for _ in range(2):
+            with pytest.raises(SourceUnavailable, match="memory"):
+                await fetch.finish()
+            assert blobs() == before
+    assert budget.held == 0
+
+
+async def test_a_source_in_tiny_pieces_takes_no_more_than_its_size() -> None:
+    async def transfer(into: Fetch) -> None:
+        await into.reserve(SMALL_BYTES)
+        for _ in range(SMALL_BYTES // 2):
+            into.write(os.urandom(2))
+
+    tracemalloc.start()
+    try:
+        with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
+            fetch.start(transfer)
+            await fetch.more(LIMIT_BYTES)
+            assert tracemalloc.get_traced_memory()[0] < 2 * SMALL_BYTES
+            assert fetch.size_bytes == SMALL_BYTES
+    finally:
+        tracemalloc.stop()
