@@ -117,12 +117,14 @@ class Fetch:
             self._progress.clear()
             await self._progress.wait()
         if self._task.cancelled():
-            raise SourceUnavailable("The transfer of the source was cancelled", is_retryable=True)
+            raise _cancelled()
         self._task.result()
 
     async def finish(self) -> Blob:
         """The whole source, which is closed with this download. Raises the transfer's error."""
         await self.more(self.limit_bytes)
+        if self._is_closed:  # since it ended, before this reader was woken
+            raise _cancelled()
         return self.blob
 
     def close(self) -> None:
@@ -234,3 +236,7 @@ class Fetch:
         if self._is_closed:
             self._drop()
         self._progress.set()
+
+
+def _cancelled() -> SourceUnavailable:
+    return SourceUnavailable("The transfer of the source was cancelled", is_retryable=True)

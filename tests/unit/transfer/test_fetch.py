@@ -1,5 +1,6 @@
 """Downloads whose blob is made when it is needed."""
 
+import asyncio
 import os
 import resource
 import tracemalloc
@@ -137,3 +138,18 @@ async def test_a_source_in_tiny_pieces_takes_no_more_than_its_size() -> None:
             assert fetch.size_bytes == SMALL_BYTES
     finally:
         tracemalloc.stop()
+
+
+async def test_a_download_that_is_closed_as_it_ends_was_cancelled() -> None:
+    """Its reader has waited for the end, and runs only after the close."""
+    with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
+
+        async def transfer(into: Fetch) -> None:
+            await into.reserve(1)
+            into.write(b"x")
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_soon(fetch.close)
+
+        fetch.start(transfer)
+        with pytest.raises(SourceUnavailable, match="cancelled"):
+            await fetch.finish()
