@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -261,6 +262,23 @@ async def test_a_disk_in_trouble_accepts_nothing_and_recovers(
     assert await queue.settle(ended(claim, "delivered"), START)
     later = await accepted(queue)
     assert house.statuses() == {entry.number: "succeeded", later.number: "accepting"}
+
+
+async def test_an_answer_that_comes_while_a_commit_fails_is_noted_later(
+    queue: SqliteQueue, house: SqliteHouse, tmp_path: Path
+) -> None:
+    first, second = await accepted(queue, output(f"{KEY}1")), await accepted(queue, output(f"{KEY}2"))
+    is_taken = threading.Event()
+    with no_room(tmp_path):
+        await queue.answered(first.number)
+        committing = asyncio.create_task(queue._committer.run(lambda _: is_taken.set()))
+        while not is_taken.is_set():  # noqa: ASYNC110 - it is set in the committer's thread
+            await asyncio.sleep(0)
+        await queue.answered(second.number)
+        with pytest.raises(StorageFailing):
+            await committing
+    await house.crash()
+    assert house.answered() == {second.number}, "the other one was in the commit"
 
 
 async def test_the_durable_settings_are_in_force(queue: SqliteQueue) -> None:

@@ -226,8 +226,8 @@ class SqlQueue(Generic[D]):
 
         def done(change: asyncio.Future[object]) -> None:
             self._is_noting_answers = False
-            if change.exception() is not None:
-                self._answered.clear()  # equal requests may get these jobs once more
+            if change.exception() is not None and not numbers:
+                self._answered.clear()  # the database is away; equal requests may get these jobs once more
             elif self._answered:
                 self._note_answers()
 
