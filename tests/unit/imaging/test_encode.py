@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -195,12 +196,13 @@ def test_a_merged_palette_shows_the_picture(effort: Effort, progressive: bool, m
     assert pictures.distance(Image.alpha_composite(ground, shown), expected) < 8
 
 
-@pytest.mark.parametrize("effort", ["fast", "balanced"])
-def test_few_colors_are_dithered_by_half(effort: Effort) -> None:
+@pytest.mark.parametrize(("name", "effort"), [("gif", "fast"), ("gif", "balanced"), ("png", "balanced")])
+def test_few_colors_are_dithered_by_half(name: Format, effort: Effort) -> None:
     """Nearer to the picture than all of the dots, and its shades nearer than without dots."""
     image = pyvips.Image.new_from_buffer(SMOOTH, "")
-    ours = file_of(Encode("gif", colors=16, effort=effort), SMOOTH)
-    no_dots, all_dots = (bytes(image.gifsave_buffer(bitdepth=4, effort=3, dither=dither)) for dither in (0, 1))
+    ours = file_of(Encode(name, colors=16, effort=effort), SMOOTH)
+    saver = image.gifsave_buffer if name == "gif" else partial(image.pngsave_buffer, palette=True, filter="none")
+    no_dots, all_dots = (bytes(saver(bitdepth=4, effort=3, dither=dither)) for dither in (0, 1))
     assert len(no_dots) < len(ours) < len(all_dots)
     assert np.abs(pixels(ours) - pixels(SMOOTH)).mean() < np.abs(pixels(all_dots) - pixels(SMOOTH)).mean()
     assert np.abs(shades(ours) - shades(SMOOTH)).mean() < np.abs(shades(no_dots) - shades(SMOOTH)).mean()

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -148,6 +149,18 @@ def test_a_drawing_whose_pixels_are_no_stream_is_refused(render: Render) -> None
     chunks = [(name, body if name != b"IDAT" else bytes(len(body))) for name, body in chunks_of(drawing("paeth"))]
     with pytest.raises(SourceUnreadable):
         render(file_of(chunks), Resize(), (150, 100))
+
+
+@pytest.mark.parametrize("filter_number", [0, 1])
+def test_pixels_that_inflate_beyond_their_rows_take_no_memory(filter_number: int) -> None:
+    bomb = zlib.compress(bytes((filter_number,)) * 10_000_000)
+    data = file_of([(name, bomb if name == b"IDAT" else body) for name, body in chunks_of(drawing("none"))])
+    tracemalloc.start()
+    try:
+        assert png.inflated(data) is None
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)

@@ -87,10 +87,12 @@ def test_frames_of_a_film() -> None:
 def test_one_transparent_pixel_is_enough(render: Render, mode: str, at: tuple[int, int]) -> None:
     """Wherever it is: opaque pictures are made smaller without their alpha."""
     image = Image.new(mode, (100, 100), (200,) * (len(mode) - 1) + (255,))
-    image.putpixel(at, (200,) * (len(mode) - 1) + (0,))
-    result = np.asarray(render(encoded(image, "png"), Resize(), (50, 50)))[:, :, -1]
-    assert result[at[1] // 2, at[0] // 2] < 255
-    assert np.median(result) == 255
+    image.putpixel(at, (0,) * len(mode))
+    result = np.asarray(render(encoded(image, "png"), Resize(), (50, 50)))
+    colours, alpha = result[:, :, :-1], result[:, :, -1]
+    assert alpha[at[1] // 2, at[0] // 2] < 255
+    assert np.median(alpha) == 255
+    assert colours.min() > 190, "the black below it is hidden"
 
 
 def test_before_a_background(render: Render) -> None:

@@ -90,8 +90,10 @@ def _by_alpha(image: pyvips.Image, whole: Size) -> pyvips.Image:
     if image.format == "ushort":
         return _quickly(image, whole, samples)
     interpretation = image.interpretation
-    wide = image.maplut(_wide()).copy(interpretation=interpretation)
-    return _quickly(wide, whole, samples).maplut(_narrow()).copy(interpretation=interpretation)
+    W = _with_alpha(_wide(), (pyvips.Image.identity() * 192).cast("ushort"), image.bands, True)
+    N = _with_alpha(_narrow(), (pyvips.Image.identity(ushort=True) / 192).rint().cast("uchar"), image.bands, True)
+    wide = image.maplut(W).copy(interpretation=interpretation)
+    return _quickly(wide, whole, samples).maplut(N).copy(interpretation=interpretation)
 
 
 def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvips.Image:
