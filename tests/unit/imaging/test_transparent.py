@@ -43,6 +43,24 @@ def test_grey_and_sixteen_bits(render: Render) -> None:
         assert render(deep, Resize(), (20, 20)).getpixel((9, 9)) == (*colour, alpha)
 
 
+@pytest.mark.parametrize("is_linear", [False, True])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("colour", [(200, 100, 50), (255, 255, 255), (250, 130, 130)])
+def test_a_colour_keeps_its_level_beside_transparent_pixels(
+    render: Render, colour: tuple[int, int, int], bits: int, is_linear: bool
+) -> None:
+    """What the kernel overshoots there is not cut off in alpha alone."""
+    down, across = np.mgrid[:120, :120]
+    alpha = ((down - 60) ** 2 + (across - 60) ** 2 < 50**2) * 255
+    alpha[:, :20] = 255
+    pixels = np.dstack([np.where(alpha, level, 0) for level in colour] + [alpha])
+    data = rasters.png(pixels.astype(np.uint16) * 257 if bits == 16 else pixels.astype(np.uint8))
+    for size in ((50, 50), (31, 17), (60, 101)):
+        result = np.asarray(render(data, Resize(linear_light=is_linear), size).convert("RGBA")).astype(int)
+        seen = result[:, :, 3] >= 32
+        assert np.abs(result[seen][:, :3] - colour).max() <= 2
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "opaque RGBA", "opaque LA"])
 def test_resampled_as_libvips_would(render: Render, monkeypatch: pytest.MonkeyPatch, mode: str, bits: int) -> None:

@@ -18,9 +18,11 @@ from imgserve.request.operations.resize import Kernel
 # The kernel shrinks at least this much after the means of whole blocks, which alone let fine patterns through as moire.
 _LEFT_TO_KERNEL = 2
 _OPAQUE = {"uchar": 255, "ushort": 65_535}
-_TO_16_BITS = 257
 _BAND_PIXELS = 500_000
 _BLACK, _WHITE = 8192, 49_151  # of light in 16 bits: beyond both there is room for what the kernel overshoots
+# Of alpha in 16 bits, 192 for each level of 8. Beside transparent pixels a colour that counts by its alpha overshoots
+# by as much as alpha does: were only alpha cut off, the edge would be brighter than the colour.
+_OPAQUE_WIDE = 255 * 192
 _BY_ALPHA: dict[int, resizer.Samples] = {2: "U16x2", 4: "U16x4"}
 _OF_LIGHT: dict[int, resizer.Samples] = {1: "U16", 3: "U16x3", **_BY_ALPHA}
 _OF_STORED: dict[int, resizer.Samples] = {2: "U8x2", 4: "U8x4"}
@@ -86,14 +88,10 @@ def _is_quick(
 
 def _by_alpha(image: pyvips.Image, whole: Size) -> pyvips.Image:
     """In half the time that libvips' floats need. 16 bits are enough for every level of the faintest colour."""
-    samples = _BY_ALPHA[image.bands]
-    if image.format == "ushort":
-        return _quickly(image, whole, samples)
-    interpretation = image.interpretation
-    W = _with_alpha(_wide(), (pyvips.Image.identity() * 192).cast("ushort"), image.bands, True)
-    N = _with_alpha(_narrow(), (pyvips.Image.identity(ushort=True) / 192).rint().cast("uchar"), image.bands, True)
-    wide = image.maplut(W).copy(interpretation=interpretation)
-    return _quickly(wide, whole, samples).maplut(N).copy(interpretation=interpretation)
+    bands, samples, interpretation = image.bands, image.format, image.interpretation
+    wide = image.maplut(_wide_by_alpha(samples, bands)).copy(interpretation=interpretation)
+    smaller = _quickly(wide, whole, _BY_ALPHA[bands])
+    return smaller.maplut(_narrow_by_alpha(samples, bands)).copy(interpretation=interpretation)
 
 
 def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvips.Image:
@@ -191,24 +189,40 @@ def _by_light(image: pyvips.Image, whole: Size) -> pyvips.Image:
 def _wide_light(bands: int, has_alpha: bool) -> pyvips.Image:
     """For each level of 8 bits, of colours and of alpha."""
     light = (_light_of("uchar") * _WHITE + _BLACK).rint().cast("ushort")
-    return _with_alpha(light, _wide(), bands, has_alpha)
+    return _with_alpha(light, _wide_alpha("uchar"), bands, has_alpha)
 
 
 @lru_cache(maxsize=4)
 def _narrow_light(bands: int, has_alpha: bool) -> pyvips.Image:
     light = (pyvips.Image.identity(ushort=True) - _BLACK) / _WHITE
     stored = _stored_of((light > 0).ifthenelse(light, 0)) * _OPAQUE["uchar"]
-    return _with_alpha(stored.rint().cast("uchar"), _narrow(), bands, has_alpha)
+    return _with_alpha(stored.rint().cast("uchar"), _narrow_alpha("uchar"), bands, has_alpha)
 
 
-@lru_cache(maxsize=1)
-def _wide() -> pyvips.Image:
-    return (pyvips.Image.identity() * _TO_16_BITS).cast("ushort").copy_memory()
+@lru_cache(maxsize=4)
+def _wide_by_alpha(samples: str, bands: int) -> pyvips.Image:
+    """For each level, of colours and of alpha, in 16 bits."""
+    levels = pyvips.Image.identity(ushort=samples == "ushort")
+    return _with_alpha((levels * _wide_level(samples)).cast("ushort"), _wide_alpha(samples), bands, has_alpha=True)
 
 
-@lru_cache(maxsize=1)
-def _narrow() -> pyvips.Image:
-    return (pyvips.Image.identity(ushort=True) / _TO_16_BITS).rint().cast("uchar").copy_memory()
+@lru_cache(maxsize=4)
+def _narrow_by_alpha(samples: str, bands: int) -> pyvips.Image:
+    colours = (pyvips.Image.identity(ushort=True) / _wide_level(samples)).rint().cast(samples)
+    return _with_alpha(colours, _narrow_alpha(samples), bands, has_alpha=True)
+
+
+def _wide_level(samples: str) -> int:
+    return _OPAQUE["ushort"] // _OPAQUE[samples]
+
+
+def _wide_alpha(samples: str) -> pyvips.Image:
+    levels = pyvips.Image.identity(ushort=samples == "ushort")
+    return (levels * (_OPAQUE_WIDE / _OPAQUE[samples])).rint().cast("ushort")
+
+
+def _narrow_alpha(samples: str) -> pyvips.Image:
+    return (pyvips.Image.identity(ushort=True) * (_OPAQUE[samples] / _OPAQUE_WIDE)).rint().cast(samples)
 
 
 def _with_alpha(colours: pyvips.Image, alpha: pyvips.Image, bands: int, has_alpha: bool) -> pyvips.Image:
