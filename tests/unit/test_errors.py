@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from imgserve.errors import ImgserveError, let_go
-from imgserve.request.faults import beneath
+from imgserve.request.faults import Fault, RequestInvalid, beneath
 
 
 class Body:
@@ -52,8 +52,14 @@ async def several(_body: Body) -> None:
     raise first
 
 
+async def invalid(_body: Body) -> None:
+    """Fails as a request with faults, which are one error."""
+    error = RequestInvalid(Fault("field_invalid", note="expected another value"))
+    raise error
+
+
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("failing", [late, several])
+@pytest.mark.parametrize("failing", [late, several, invalid])
 @pytest.mark.parametrize("is_let_go", [True, False])
 async def test_an_answered_error_keeps_nothing_of_its_request(
     failing: Callable[[Body], Awaitable[None]], is_let_go: bool

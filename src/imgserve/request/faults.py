@@ -96,7 +96,7 @@ class RequestInvalid(ImgserveError):
     def __init__(self, *faults: Fault) -> None:
         Exception.__init__(self)  # a traceback shows no value that was sent
         self.faults = faults
-        self.hint, self.path = "", ()
+        self.hint, self.path, self.others = "", (), ()
 
     # Each level of a request makes an error of the same faults, whose sentences are needed once.
     @property
