@@ -7,6 +7,7 @@ is taken from the history of git, which not every copy of the sources has, so th
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,7 @@ from tests.support.sizes import Figures
 pytestmark = pytest.mark.full_size
 
 RELEASE = "0.11.1"
+BEFORE_NEW = "0.10.0"  # the last release that does not know what NEW has
 PLACES: tuple[Kind, ...] = (*KINDS, "s3")
 ENDS = ("job.succeeded", "job.failed", "job.cancelled", "job.superseded")
 
@@ -116,8 +118,14 @@ def python(earlier: Path) -> Path:
 
 @pytest.fixture
 def versions(tmp_path: Path, postgres: Postgres, python: Path) -> Iterator[Versions]:
-    with Versions(tmp_path / "versions", postgres.url(postgres.database()), python) as versions:
-        assert f"imgserve {RELEASE} listening" in versions.old.log
+    with beside(RELEASE, python, tmp_path, postgres) as versions:
+        yield versions
+
+
+@contextmanager
+def beside(release: str, python: Path, root: Path, postgres: Postgres) -> Iterator[Versions]:
+    with Versions(root / "versions", postgres.url(postgres.database()), python) as versions:
+        assert f"imgserve {release} listening" in versions.old.log
         yield versions
         if versions.new.is_running:
             versions.new.stop()
@@ -231,9 +239,13 @@ def test_each_carries_out_what_the_other_has_taken(versions: Versions, earlier: 
 NEW = {"encode": {"render_profile": "quality"}}
 
 
-def test_what_only_the_new_version_knows_fails_at_the_old_one(versions: Versions) -> None:
+def test_what_only_the_new_version_knows_fails_at_the_old_one(tmp_path: Path, postgres: Postgres) -> None:
     """It is never rendered without the part that is not known, and is tried again by the new one."""
-    with versions.node("api", "api", is_old=False) as api:
+    python = python_of(BEFORE_NEW, tmp_path / "earlier")
+    with (
+        beside(BEFORE_NEW, python, tmp_path, postgres) as versions,
+        versions.node("api", "api", is_old=False) as api,
+    ):
         output = {**NEW, "destination": versions.place("file", "unknown").url}
         answer = Caller(api).submit({"source": f"{versions.sources.url}/plain/good-1.png", "outputs": [output]})
         assert answer.status == 202, answer
