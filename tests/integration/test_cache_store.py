@@ -60,10 +60,23 @@ def test_a_directory_is_listed_by_the_first_look_for_an_absent_entry(tmp_path: P
 def test_many_are_deleted_at_once(tmp_path: Path, count: int) -> None:
     with store_in(tmp_path) as store:
         names = [write(store, key_of(number)) for number in range(count)]
+        store.notes.take()
         kept = write(store, key_of(1000))
         assert store.remove_many([*names, key_of(2000).name]) == count
         assert [file.name for file in files(tmp_path)] == [kept.hex()]
         assert [name for name, note in store.notes.take()[0].items() if note is not None] == [kept]
+
+
+def test_an_entry_stored_since_the_index_chose_it_stays(tmp_path: Path) -> None:
+    """A purge of a prefix, or the cap, is over the entry that was there before."""
+    with store_in(tmp_path) as store:
+        names = [write(store, key_of(number)) for number in range(9)]
+        store.notes.take()
+        write(store, key_of(4))
+        assert store.remove_many(names) == 8
+        assert [file.name for file in files(tmp_path)] == [names[4].hex()]
+        assert [name for name, note in store.notes.take()[0].items() if note is not None] == [names[4]]
+        assert store.remove_many(names) == 1
 
 
 def test_one_that_cannot_be_deleted_is_reported(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import random
 
 from imgserve.engine.cache.absent import Absent
-from imgserve.engine.cache.names import FAN, directory_of, number_of
+from imgserve.engine.cache.names import FAN, number_of
 
 HERE, THERE = 0x3FA, 0x3FB
 
@@ -14,14 +14,14 @@ def name_in(number: int) -> bytes:
 
 
 def test_a_directory_that_does_not_exist_has_no_entries() -> None:
-    absent = Absent([directory_of(HERE)])
+    absent = Absent([HERE])
     assert not absent.lacks(name_in(HERE)), "nobody has looked there yet"
     assert all(absent.lacks(name_in(number)) for number in range(FAN) if number != HERE)
 
 
 def test_what_is_there_is_never_lacking() -> None:
     choice = random.Random(1)
-    absent, there = Absent([directory_of(HERE)]), set[bytes]()
+    absent, there = Absent([HERE]), set[bytes]()
     absent.listed(HERE, ())
     for _ in range(2_000):
         name = name_in(choice.choice([HERE, THERE]))

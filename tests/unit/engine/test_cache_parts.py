@@ -10,7 +10,7 @@ from imgserve.engine.cache.entry import Header, Key, Meta
 from imgserve.engine.cache.health import PAUSE_S, Health
 from imgserve.engine.cache.index import Index, remove_index, take_over
 from imgserve.engine.cache.memory import Hit, Memory, hit_of
-from imgserve.engine.cache.names import FAN, number_of, range_of
+from imgserve.engine.cache.names import FAN, directory_number, directory_of, number_of, range_of
 from imgserve.engine.cache.notes import Notes, Row
 from imgserve.engine.cache.parallel import each
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Record, Records, Scope, UnderWay, is_refused
@@ -196,7 +196,7 @@ def test_the_index_knows_whose_source_it_does_not_know(tmp_path: Path) -> None:
     assert index.unread(b"", 10) == unread[:1]
     assert index.unread(unread[0].name, 10) == []
     assert index.of_prefix("", 9, 10) == [row(2).name, row(3).name]
-    assert index.between(range_of(0)) == {row(number).name: 10 for number in (1, 2, 3)}
+    assert index.between(range_of(0, 0)) == {row(number).name: 10 for number in (1, 2, 3)}
     index.close()
 
 
@@ -221,11 +221,18 @@ def test_a_large_index_takes_little_memory_but_for_a_rebuild(tmp_path: Path) -> 
 
 def test_each_name_is_in_the_range_of_its_directory() -> None:
     for number in (0, 1, 15, 16, 2047, FAN - 1):
-        low, high = range_of(number)
+        low, high = range_of(number, number)
         for name in (low + bytes(22), low[:1] + bytes([low[1] | 15]) + b"\xff" * 22):
             assert number_of(name) == number
             assert low <= name < high
         assert number_of(bytes.fromhex(f"{number:03x}5" + "00" * 22)) == number
+
+
+def test_directories_are_known_by_their_names() -> None:
+    for number in (0, 1, 0x3FA, FAN - 1):
+        assert directory_number(directory_of(number)) == number
+    for text in ("", "1", "0x1", "3FA", " 3f", "+01", "0_1", "fff0", "1000", "-01", "words", "\u0661\u0661\u0661"):
+        assert directory_number(text) is None, text
 
 
 def test_a_failing_disk_is_left_alone_for_a_while() -> None:

@@ -10,7 +10,7 @@ listed again.
 
 from collections.abc import Iterable
 
-from imgserve.engine.cache.names import FAN, directory_of, number_of
+from imgserve.engine.cache.names import FAN, number_of
 
 # With a million entries there are 244 in a directory, so that four of five absent names are known to be. 160 bytes for
 # each directory that was looked into, 0.6 MB in all.
@@ -22,9 +22,10 @@ _LISTED_AFTER = 32
 class Absent:
     """``directories`` are those that exist. The others have no entries."""
 
-    def __init__(self, directories: Iterable[str]) -> None:
-        there = frozenset(directories)
-        self._bits = [None if directory_of(number) in there else 0 for number in range(FAN)]
+    def __init__(self, directories: Iterable[int]) -> None:
+        self._bits: list[int | None] = [0] * FAN
+        for number in directories:
+            self._bits[number] = None
         self._gone = [0] * FAN
 
     def lacks(self, name: bytes) -> bool:

@@ -20,15 +20,24 @@ def number_of(name: bytes) -> int:
     return int.from_bytes(name[:2]) >> (16 - 4 * _FAN_DIGITS)
 
 
-def range_of(number: int) -> tuple[bytes, bytes]:
-    """The names of a directory are from the first value on, and less than the second."""
+def range_of(first: int, last: int) -> tuple[bytes, bytes]:
+    """The names of these directories are from the first value on, and less than the second."""
     shift = 16 - 4 * _FAN_DIGITS
-    end = (number + 1) << shift
-    return (number << shift).to_bytes(2), b"\xff" * 32 if end > 0xFFFF else end.to_bytes(2)
+    end = (last + 1) << shift
+    return (first << shift).to_bytes(2), b"\xff" * 32 if end > 0xFFFF else end.to_bytes(2)
 
 
 def directory_of(number: int) -> str:
     return f"{number:0{_FAN_DIGITS}x}"
+
+
+def directory_number(text: str) -> int | None:
+    """None for what is not one of the directories."""
+    try:
+        number = int(text, 16)
+    except ValueError:
+        return None
+    return number if number in range(FAN) and directory_of(number) == text else None
 
 
 def path_of(name: bytes) -> str:

@@ -54,6 +54,11 @@ class Notes:
         with self._lock:
             self._put(name, None)
 
+    def has_stored(self, name: bytes) -> bool:
+        """Whether there is an entry of this name that the index does not know yet."""
+        with self._lock:
+            return isinstance(self._notes.get(name), Row)
+
     def take(self) -> tuple[dict[bytes, Note], int, bool]:
         """All of them, once, and the bytes to be given to ``counted``. False: some were lost."""
         with self._lock:

@@ -7,7 +7,6 @@ it has found are read when a prefix is purged, not before.
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import msgspec
 
@@ -30,6 +29,7 @@ class Rebuild:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._walk: Iterator[None] | None = None
+        self._directories: list[int] = []
         # The sources of all entries up to this name are known.
         self._read_to = b""
         self.is_whole = False
@@ -41,6 +41,8 @@ class Rebuild:
         """Compare more directories, until all are or ``is_over``. Raises OSError, IndexFault."""
         if self.is_whole:
             return
+        # Each time: new entries, of which the index learns in between, may have come with directories of their own.
+        self._directories = self._store.directories()
         # A walk that an error has ended has no further steps, as one that is complete. It is not taken up again.
         walk, self._walk = self._walk or self._walked(index), None
         for _ in walk:
@@ -50,15 +52,17 @@ class Rebuild:
         self.begin(is_whole=True)
 
     def _walked(self, index: Index) -> Iterator[None]:
-        """A step for some directories."""
-        started_at, found = time.monotonic(), 0
+        """A step for some directories, and for those before them that do not exist."""
+        started_at, found, first = time.monotonic(), 0, 0
         index.hold_pages(for_rebuild=True)
-        for first in range(0, FAN, _WALKED_AT_ONCE):
-            numbers = range(first, first + _WALKED_AT_ONCE)
+        while first < FAN:
+            rest = [number for number in self._directories if number >= first]
+            numbers = rest[:_WALKED_AT_ONCE]
+            last = numbers[-1] if len(rest) > _WALKED_AT_ONCE else FAN - 1
             # In this order: an entry that comes in between has a note, which is written later.
-            used = each(self._store.used, numbers)
-            with index.transaction():
-                found += sum(map(partial(_compare, index), numbers, used))
+            used = {name: use for some in each(self._store.used, numbers) for name, use in some.items()}
+            found += _compare(index, range_of(first, last), used)
+            first = last + 1
             yield
         index.hold_pages(for_rebuild=False)
         logs.event("cache_index_rebuilt", found=found, ms=(time.monotonic() - started_at) * 1000)
@@ -88,12 +92,15 @@ class Rebuild:
             return None
 
 
-def _compare(index: Index, number: int, used: dict[bytes, tuple[int, int]]) -> int:
-    """The number of entries of a directory that the index did not know, or knew of another size.
+def _compare(index: Index, names: tuple[bytes, bytes], used: dict[bytes, tuple[int, int]]) -> int:
+    """The number of entries in a range of names that the index did not know, or knew of another size.
 
     No header is read: on a disk that has none of them in memory, a million would take minutes.
     """
-    known = index.between(range_of(number))
+    known = index.between(names)
     rows = [Row(name, size, used_at) for name, (size, used_at) in used.items() if known.get(name) != size]
-    index.put(rows, known.keys() - used.keys())
+    gone = known.keys() - used.keys()
+    if rows or gone:
+        with index.transaction():
+            index.put(rows, gone)
     return len(rows)

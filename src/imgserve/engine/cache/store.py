@@ -33,7 +33,16 @@ from imgserve.engine.cache.absent import Absent
 from imgserve.engine.cache.body import OpenBody
 from imgserve.engine.cache.entry import LEAD_BYTES, MAX_HEADER_BYTES, Buffer, Header, encode
 from imgserve.engine.cache.files import DIRECTORY, header_of, sync, verified, write
-from imgserve.engine.cache.names import BLOCK_BYTES, FAN, charge_of, directory_of, name_of, number_of, path_of
+from imgserve.engine.cache.names import (
+    BLOCK_BYTES,
+    FAN,
+    charge_of,
+    directory_number,
+    directory_of,
+    name_of,
+    number_of,
+    path_of,
+)
 from imgserve.engine.cache.notes import Notes, Row
 from imgserve.engine.cache.parallel import each
 
@@ -67,7 +76,7 @@ class Store:
         # Of each directory: how many names it has lost, and how many of them durably. The count begins at one, since a
         # server that was killed may have deleted names that are not durably gone.
         self._removals, self._synced = [1] * FAN, [0] * FAN
-        self._absent = Absent(map(directory_of, range(FAN)))
+        self._absent = Absent(range(FAN))
 
     def open(self) -> None:
         """Make or take over the directory. Raises OSError, InUse."""
@@ -80,7 +89,7 @@ class Store:
                 (self.directory / name).mkdir(mode=0o700, exist_ok=True)
             self._entries_fd = os.open(self.directory / "entries", DIRECTORY)
             self._new_fd = os.open(self.directory / "new", DIRECTORY)
-            self._absent = Absent(path.name for path in (self.directory / "entries").iterdir())
+            self._absent = Absent(self.directories())
         except BaseException:
             self.close()
             raise
@@ -155,10 +164,14 @@ class Store:
     def _naming_of(self, number: int) -> threading.Lock:
         return self._naming[number * len(self._naming) // FAN]
 
-    def remove(self, name: bytes) -> bool:
-        """Whether there was one. Raises OSError."""
+    def remove(self, name: bytes, *, even_new: bool = True) -> bool:
+        """Whether there was one, and it is gone. False for one that the index does not know yet, unless ``even_new``.
+        Raises OSError.
+        """
         number = number_of(name)
         with self._naming_of(number):
+            if not even_new and self.notes.has_stored(name):
+                return False
             try:
                 os.unlink(path_of(name), dir_fd=self._entries_fd)
                 was_there = True
@@ -170,11 +183,13 @@ class Store:
             return was_there
 
     def remove_many(self, names: Collection[bytes]) -> int:
-        """The number of those that were there. Raises OSError; the others are deleted all the same."""
+        """Delete entries that the index knows; one that has replaced such an entry meanwhile stays. The number of those
+        that were there. Raises OSError; the others are deleted all the same.
+        """
 
         def removed(name: bytes) -> bool | OSError:
             try:
-                return self.remove(name)
+                return self.remove(name, even_new=False)
             except OSError as error:
                 return error
 
@@ -212,6 +227,11 @@ class Store:
         """Make all that came and went durable. Raises OSError."""
         if _libc.syncfs(self._entries_fd):
             raise OSError(ctypes.get_errno(), "the entries could not be synced", str(self.directory))
+
+    def directories(self) -> list[int]:
+        """Those of the ``FAN`` that exist, in order. Raises OSError."""
+        numbers = map(directory_number, os.listdir(self._entries_fd))  # noqa: PTH208 - names are all that is wanted
+        return sorted(number for number in numbers if number is not None)
 
     def names(self, number: int) -> list[bytes]:
         """The entries of one of the ``FAN`` directories. Raises OSError."""
