@@ -15,9 +15,11 @@ import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.support.daemon import FORGOTTEN_BLOBS
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.postgres_house import NewQueue, empty_queue
+from tests.support.preloaded import Preloaded
 from tests.support.sizes import IS_FULL, Figures
 
 MOST_LINES = 30
@@ -51,6 +53,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded() -> Iterator[None]:
+    """Servers are forked, but at full size, where each is started as a user starts it."""
+    if IS_FULL:
+        yield
+        return
+    with Preloaded(FORGOTTEN_BLOBS):
+        yield
 
 
 @pytest.fixture

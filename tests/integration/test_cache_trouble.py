@@ -8,11 +8,11 @@ import itertools
 import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import apsw
 import pytest
@@ -23,7 +23,7 @@ from imgserve.engine.cache.entry import Key
 from imgserve.engine.cache.index import cause_of_fault
 from imgserve.engine.cache.names import BLOCK_BYTES, FAN, directory_of
 from imgserve.engine.cache.purge import OfPrefix, OfRendering, OfSource, Scope
-from tests.support import cache_victim
+from tests.support import cache_victim, preloaded
 from tests.support.caching import (
     body_of,
     cache_in,
@@ -37,6 +37,7 @@ from tests.support.caching import (
     stored_bytes,
     until,
 )
+from tests.support.daemon import FORGOTTEN_BLOBS
 from tests.support.sizes import PATIENCE_S, sized
 
 POINTS = [name for name in failpoint.NAMES if name.startswith("cache_")]
@@ -78,20 +79,28 @@ class Acknowledged:
 
 def run_victim(directory: Path, point: str, nth: int, seed: int, lives_s: float | None = None) -> str:
     """All that it said."""
-    command = [sys.executable, "-m", "tests.support.cache_victim", str(directory), point, str(nth), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as victim:
+    words = [str(directory), point, str(nth), str(seed)]
+    environment = {**os.environ, "PYTHONWARNINGS": FORGOTTEN_BLOBS}
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        victim = preloaded.start("tests.support.cache_victim", words, environment, output, errors)
         try:
-            output, errors = victim.communicate(timeout=lives_s or PATIENCE_S)
+            status = victim.wait(lives_s or PATIENCE_S)
         except subprocess.TimeoutExpired:
-            victim.send_signal(signal.SIGKILL)
-            output, errors = victim.communicate()
-            assert lives_s, f"{point} was never reached: {errors}"
-            assert errors == ""
+            victim.kill()
+            victim.wait(PATIENCE_S)
+            assert lives_s, f"{point} was never reached: {text_of(errors)}"
+            assert text_of(errors) == ""
         else:
             # Two threads may come there at once.
-            assert (victim.returncode, set(errors.splitlines())) == (137, {f"failpoint {point}"})
+            assert (status, set(text_of(errors).splitlines())) == (137, {f"failpoint {point}"})
+        said = text_of(output)
     # A last line that is half written says nothing.
-    return output[: output.rfind("\n") + 1]
+    return said[: said.rfind("\n") + 1]
+
+
+def text_of(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from tests.support import preloaded
 from tests.support.sizes import PATIENCE_S
 
 READY = re.compile(r"listening on (https?://\S+)")
@@ -35,7 +36,8 @@ class Daemon:
     """``with Daemon(data_dir) as server:``; ``stop`` drains, ``kill`` is SIGKILL, ``start`` starts the same one again.
 
     ``switches`` are failpoints and settings (``quiet_s``, …) of the next start. The log is kept across restarts.
-    ``program`` is what the interpreter ``python`` runs, ``before`` stands in front of the interpreter.
+    ``program`` is what the interpreter ``python`` runs, ``before`` stands in front of the interpreter. Without them the
+    server may be forked (``preloaded``), unless it ``is_measured``: a forked one shares memory with others.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Daemon:
         program: tuple[str, ...] = ("-m", "imgserve"),
         before: tuple[str, ...] = (),
         python: str = sys.executable,
+        is_measured: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -58,8 +61,9 @@ class Daemon:
         self.program = program
         self.before = before
         self.python = python
+        self.is_measured = is_measured
         self.url = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | preloaded.Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -80,19 +84,26 @@ class Daemon:
             environment["IMGSERVE_TEST"] = json.dumps(failpoints)
         settings = {name: str(value) for name, value in self.switches.items() if name not in FAILPOINT_SWITCHES}
         environment |= {f"IMGSERVE_{name.upper()}": value for name, value in settings.items()}
-        command = [*self.before, self.python, *self.program, "start", "--foreground", "--host", "127.0.0.1"]
-        command += ["--port", "0"]
-        command += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]
+        words = ["start", "--foreground", "--host", "127.0.0.1", "--port", "0"]
+        words += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]
+        is_plain = (self.program, self.before, self.python) == (("-m", "imgserve"), (), sys.executable)
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            if is_plain and not self.is_measured:
+                self._process = preloaded.start("imgserve", words, environment, log, log)
+            else:
+                self._process = subprocess.Popen(
+                    [*self.before, self.python, *self.program, *words],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                )  # fmt: skip
         ends_at = time.monotonic() + timeout_s
         while time.monotonic() < ends_at:
             ready = READY.search(self.log[told:])
             if ready:
                 self.url = ready[1]
                 return
-            if self._process.poll() is not None:
-                raise AssertionError(f"the server ended with {self._process.returncode}:\n{self.log[told:]}")
+            status = self._process.poll()
+            if status is not None:
+                raise AssertionError(f"the server ended with {status}:\n{self.log[told:]}")
             time.sleep(0.01)
         raise AssertionError(f"the server is not ready after {timeout_s} s:\n{self.log[told:]}")
 

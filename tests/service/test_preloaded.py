@@ -1,0 +1,58 @@
+"""Servers that are forked, and what they have in common with those that are started by a command."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.preloaded import Preloaded
+from tests.support.processes import descriptors
+from tests.support.sizes import IS_FULL
+
+pytestmark = pytest.mark.skipif(IS_FULL, reason="none is forked at full size")
+
+
+def parent_of(server: Daemon) -> int:
+    return int(Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def streams_and_count(server: Daemon) -> tuple[list[str], int]:
+    """Where the standard ones lead, and the number of all."""
+    all_of_them = descriptors(server.pid)
+    return [all_of_them[Path(f"/proc/{server.pid}/fd/{number}")] for number in range(3)], len(all_of_them)
+
+
+def test_a_forked_server_has_what_an_own_interpreter_gives_it(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "one") as forked, Daemon(tmp_path / "two", is_measured=True) as plain:
+        assert parent_of(plain) == os.getpid()
+        assert parent_of(forked) != os.getpid()
+        (theirs, count), (_, plain_count) = streams_and_count(forked), streams_and_count(plain)
+        assert theirs == [os.devnull, str(forked.log_path), str(forked.log_path)]
+        assert count == plain_count
+        assert (forked.stop(), plain.stop()) == (0, 0)
+        assert not forked.is_running
+
+
+def test_its_end_is_told_as_that_of_a_child(tmp_path: Path) -> None:
+    server = Daemon(tmp_path / "data", switches={"workers": 2})
+    server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait() == -signal.SIGKILL
+    server.start()
+    server.kill()
+    assert server.wait() == -signal.SIGKILL
+    server.switches["workers"] = "many"
+    with pytest.raises(AssertionError, match="the server ended with 1"):
+        server.start()
+
+
+def test_variables_that_an_interpreter_reads_get_one_of_their_own(tmp_path: Path) -> None:
+    with (
+        Daemon(tmp_path / "one", environment={"PYTHONDEVMODE": "1"}) as strange,
+        Daemon(tmp_path / "two", environment={"IMGSERVE_WORKERS": "2"}) as forked,
+    ):
+        assert parent_of(strange) == os.getpid()
+        assert Preloaded.opened is not None
+        assert parent_of(forked) == Preloaded.opened.pid
