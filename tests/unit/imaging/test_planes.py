@@ -24,9 +24,15 @@ SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 
 @functools.cache
+def scene(mode: str = "RGB", width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+    """To be read only."""
+    return pictures.scene(width, height).convert(mode)
+
+
+@functools.cache
 def source(mode: str = "RGB", **options: Any) -> bytes:
     out = io.BytesIO()
-    pictures.scene(WIDTH, HEIGHT).convert(mode).save(out, "JPEG", quality=95, **options)
+    scene(mode).save(out, "JPEG", quality=95, **options)
     return out.getvalue()
 
 
@@ -44,10 +50,11 @@ def shown(file: bytes) -> Image.Image:
     return Image.open(io.BytesIO(file))
 
 
+@functools.cache
 def expected(
     size: tuple[int, int], mode: str = "RGB", box: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
-    return pictures.scene(WIDTH, HEIGHT).convert(mode).resize(size, Image.Resampling.LANCZOS, box)
+    return scene(mode).resize(size, Image.Resampling.LANCZOS, box)
 
 
 @pytest.mark.parametrize("in_light", [True, False])
@@ -82,7 +89,7 @@ def test_samplings_that_pillow_does_not_write(sampling: int, side: int) -> None:
 
 def written(sampling: int, image: Image.Image | None = None) -> bytes:
     """By libjpeg-turbo, from RGB."""
-    image = image or pictures.scene(WIDTH, HEIGHT)
+    image = image or scene()
     library = ctypes.CDLL("libturbojpeg.so.0")
     library.tjInitCompress.restype = ctypes.c_void_p
     encoder, file, length = ctypes.c_void_p(library.tjInitCompress()), ctypes.c_void_p(), ctypes.c_ulong()
@@ -174,18 +181,22 @@ def test_chroma_lies_over_its_luma() -> None:
             assert abs(place - 2 * at * 401 / 800) < 0.1, (at, row)
 
 
+@functools.cache
+def upright(size: tuple[int, int], mode: str) -> Image.Image:
+    return scene(mode, 1200, 902).resize(size, Image.Resampling.LANCZOS)
+
+
 @pytest.mark.parametrize("orientation", pictures.ORIENTATIONS)
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_upright(orientation: int, mode: str) -> None:
-    scene = pictures.scene(1200, 902).convert(mode)
-    data = pictures.oriented_jpeg(scene, orientation)
+    data = pictures.oriented_jpeg(scene(mode, 1200, 902), orientation)
     for size in ((160, 120), (120, 160)):
         file = smaller(data, size, Part(0, 0, 1200, 902), in_light=False)
-        assert pictures.distance(shown(file), scene.resize(size, Image.Resampling.LANCZOS)) < NEAR
+        assert pictures.distance(shown(file), upright(size, mode)) < NEAR
 
 
 def test_a_turned_one_with_odd_sides_is_left_to_another_road() -> None:
-    picture = Picture(pictures.oriented_jpeg(pictures.scene(1200, 902), 6), "jpeg")
+    picture = Picture(pictures.oriented_jpeg(scene("RGB", 1200, 902), 6), "jpeg")
     part, settings = Part(0, 0, 1200, 902), Settings(80)
     assert inplanes.again(picture, part, Size(160, 120), settings) is not None
     assert inplanes.again(picture, part, Size(161, 120), settings) is None
