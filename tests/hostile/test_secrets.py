@@ -91,7 +91,7 @@ def test_no_secret_is_shown(tmp_path: Path, lines: str) -> None:
     }
     found: list[str] = []
     statuses: set[int] = set()
-    with web, ftp, Daemon(tmp_path / "data", *LOOPBACK, *switches) as server:
+    with web, ftp, Daemon(tmp_path / "data", *LOOPBACK, *switches, may_fork=False) as server:
         for job in jobs(web.url, ftp.url):
             reply = server.post(job, headers=headers)
             # The good reply gives dstURL back to its own sender, and to nobody else.

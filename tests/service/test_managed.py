@@ -26,7 +26,7 @@ def lines_of(told: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
 
 
 def test_a_server_in_the_foreground_is_found_told_and_stopped(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "data") as server:
+    with Daemon(tmp_path / "data", may_fork=False) as server:
         operator = Operator(server)
         lines = lines_of(operator("status"))
         assert (lines["pid"], lines["address"], lines["state"]) == (str(server.pid), server.url, "ok")

@@ -48,7 +48,7 @@ def test_memory_at_work_and_at_rest(tmp_path: Path, figures: Figures) -> None:
         (root / name).write_bytes(data)
     with (
         HttpReceiver(root) as web,
-        Daemon(tmp_path / "data", *LOOPBACK, "--workers", "2", is_measured=True) as server,
+        Daemon(tmp_path / "data", *LOOPBACK, "--workers", "2", may_fork=False) as server,
         Gauge(lambda: tree_pss_mb(server.pid), 0.2) as gauge,
         ThreadPoolExecutor(4) as threads,
     ):
@@ -83,7 +83,7 @@ def test_memory_behind_many_pictures_for_gets(tmp_path: Path, figures: Figures) 
         f'sources = ["file://{root}/"]\nbase_url = "file://{root}/"\n'
     )
     with (
-        Daemon(tmp_path / "data", "--config", str(config), "--workers", "2", is_measured=True) as server,
+        Daemon(tmp_path / "data", "--config", str(config), "--workers", "2", may_fork=False) as server,
         Gauge(lambda: tree_pss_mb(server.pid), 0.2) as gauge,
         ThreadPoolExecutor(4) as threads,
     ):
@@ -102,7 +102,7 @@ def test_memory_behind_many_pictures_for_gets(tmp_path: Path, figures: Figures) 
 
 def test_refused_pictures_leave_nothing(tmp_path: Path) -> None:
     """Neither an error that was answered nor a connection that was read holds what its client has sent."""
-    with Daemon(tmp_path / "data", is_measured=True) as server:
+    with Daemon(tmp_path / "data", may_fork=False) as server:
 
         def refused() -> int:
             headers = {"Content-Type": "image/png"}

@@ -25,7 +25,7 @@ def streams_and_count(server: Daemon) -> tuple[list[str], int]:
 
 
 def test_a_forked_server_has_what_an_own_interpreter_gives_it(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "one") as forked, Daemon(tmp_path / "two", is_measured=True) as plain:
+    with Daemon(tmp_path / "one") as forked, Daemon(tmp_path / "two", may_fork=False) as plain:
         assert parent_of(plain) == os.getpid()
         assert parent_of(forked) != os.getpid()
         (theirs, count), (_, plain_count) = streams_and_count(forked), streams_and_count(plain)

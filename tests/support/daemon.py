@@ -37,7 +37,7 @@ class Daemon:
 
     ``switches`` are failpoints and settings (``quiet_s``, …) of the next start. The log is kept across restarts.
     ``program`` is what the interpreter ``python`` runs, ``before`` stands in front of the interpreter. Without them the
-    server may be forked (``preloaded``), unless it ``is_measured``: a forked one shares memory with others.
+    server is forked (``preloaded``) if it ``may_fork``: not where its memory, parent or variables are looked at.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Daemon:
         program: tuple[str, ...] = ("-m", "imgserve"),
         before: tuple[str, ...] = (),
         python: str = sys.executable,
-        is_measured: bool = False,
+        may_fork: bool = True,
     ) -> None:
         self.data_dir = data_dir
         self.log_path = data_dir.parent / f"{data_dir.name}.log"
@@ -61,7 +61,7 @@ class Daemon:
         self.program = program
         self.before = before
         self.python = python
-        self.is_measured = is_measured
+        self.may_fork = may_fork
         self.url = ""
         self._process: subprocess.Popen[bytes] | preloaded.Forked | None = None
 
@@ -88,7 +88,7 @@ class Daemon:
         words += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), *self.arguments]
         is_plain = (self.program, self.before, self.python) == (("-m", "imgserve"), (), sys.executable)
         with self.log_path.open("ab") as log:
-            if is_plain and not self.is_measured:
+            if is_plain and self.may_fork:
                 self._process = preloaded.start("imgserve", words, environment, log, log)
             else:
                 self._process = subprocess.Popen(

@@ -24,7 +24,7 @@ from typing import IO, ClassVar, NamedTuple, Optional, Self
 
 MAX_ORDER_BYTES = 100_000
 LOADED = ("imgserve.cli.main", "imgserve.server.detach", "tests.support.caching")
-OWN_PREFIXES = ("IMGSERVE_", "PYTEST_")  # of variables that Python and its libraries read nothing from
+OWN_PREFIXES = ("IMGSERVE_", "PYTEST_", "SECRET")  # of variables that Python and its libraries read nothing from
 
 
 class Order(NamedTuple):
