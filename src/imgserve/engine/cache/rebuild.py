@@ -6,7 +6,7 @@ it has found are read when a prefix is purged, not before.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
@@ -28,44 +28,68 @@ class Rebuild:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._walk: Iterator[None] | None = None
-        self._directories: list[int] = []
+        # Directories that are not compared yet, and those that this walk could not list.
+        self._left: list[range] = []
+        self._unlisted: list[range] = []
+        self._fault: OSError | None = None
+        self._found, self._started_at = 0, 0.0
         # The sources of all entries up to this name are known.
         self._read_to = b""
         self.is_whole = False
 
     def begin(self, *, is_whole: bool) -> None:
-        self.is_whole, self._walk, self._read_to = is_whole, None, b""
+        self.is_whole, self._read_to = is_whole, b""
+        self._left, self._unlisted, self._fault = [] if is_whole else [range(FAN)], [], None
+        self._found, self._started_at = 0, time.monotonic()
+
+    @property
+    def is_hindered(self) -> bool:
+        """Some directories could not be listed when they were tried last."""
+        return self._fault is not None
 
     def go_on(self, index: Index, is_over: Callable[[], bool]) -> None:
-        """Compare more directories, until all are or ``is_over``. Raises OSError, IndexFault."""
+        """Compare more directories, until all are or ``is_over``.
+
+        Raises IndexFault, and the OSError of a directory once all were tried. The next call tries those that failed.
+        """
         if self.is_whole:
             return
         # Each time: new entries, of which the index learns in between, may have come with directories of their own.
-        self._directories = self._store.directories()
-        # A walk that an error has ended has no further steps, as one that is complete. It is not taken up again.
-        walk, self._walk = self._walk or self._walked(index), None
-        for _ in walk:
+        there = self._store.directories()
+        index.hold_pages(for_rebuild=True)
+        while self._left:
+            self._compare_some(index, self._left.pop(), there)
             if is_over():
-                self._walk = walk
                 return
+        index.hold_pages(for_rebuild=False)
+        if self._unlisted and self._fault is not None:
+            self._left, self._unlisted = self._unlisted, []
+            raise self._fault
+        logs.event("cache_index_rebuilt", found=self._found, ms=(time.monotonic() - self._started_at) * 1000)
         self.begin(is_whole=True)
 
-    def _walked(self, index: Index) -> Iterator[None]:
-        """A step for some directories, and for those before them that do not exist."""
-        started_at, found, first = time.monotonic(), 0, 0
-        index.hold_pages(for_rebuild=True)
-        while first < FAN:
-            rest = [number for number in self._directories if number >= first]
-            numbers = rest[:_WALKED_AT_ONCE]
-            last = numbers[-1] if len(rest) > _WALKED_AT_ONCE else FAN - 1
+    def _compare_some(self, index: Index, numbers: range, there: list[int]) -> None:
+        """Compare the first of these directories, and the names of those between them that do not exist."""
+        listed = [number for number in there if number in numbers]
+        if len(listed) > _WALKED_AT_ONCE:
+            numbers = self._first_of(numbers, listed[_WALKED_AT_ONCE])
+            listed = listed[:_WALKED_AT_ONCE]
+        try:
             # In this order: an entry that comes in between has a note, which is written later.
-            used = {name: use for some in each(self._store.used, numbers) for name, use in some.items()}
-            found += _compare(index, range_of(first, last), used)
-            first = last + 1
-            yield
-        index.hold_pages(for_rebuild=False)
-        logs.event("cache_index_rebuilt", found=found, ms=(time.monotonic() - started_at) * 1000)
+            used = {name: use for some in each(self._store.used, listed) for name, use in some.items()}
+        except OSError as error:
+            self._fault = error
+            if len(listed) == 1:
+                self._unlisted.append(numbers)
+            else:  # the halves apart
+                self._left.append(self._first_of(numbers, listed[len(listed) // 2]))
+            return
+        self._found += _compare(index, range_of(numbers.start, numbers.stop - 1), used)
+
+    def _first_of(self, numbers: range, end: int) -> range:
+        """Those before ``end``; the others stay for later."""
+        self._left.append(range(end, numbers.stop))
+        return range(numbers.start, end)
 
     def read_headers(self, index: Index, is_over: Callable[[], bool]) -> bool:
         """Learn the sources of entries that the walk has found; false: there are more. Raises OSError, IndexFault."""

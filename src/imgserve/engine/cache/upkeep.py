@@ -133,7 +133,8 @@ class Upkeep:
         self._give_room(index)
         if self._health.is_failing("entries"):
             self._store.probe()
-            self._health.worked("entries")
+            if not self._rebuild.is_hindered:
+                self._health.worked("entries")
         try:
             self._rebuild.go_on(index, self._turn())
         finally:  # where a directory cannot be listed, the cap holds for what is known
