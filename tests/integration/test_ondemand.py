@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.engine import ondemand
 from imgserve.engine.config import OnDemandConfig
-from imgserve.engine.ondemand import OnDemand
+from imgserve.engine.ondemand import OnDemand, by_chunks
 from imgserve.engine.ondemand_slots import OnDemandFull, OnDemandQuotaFull
 from imgserve.engine.pictures import NamedPictures
 from imgserve.engine.render import Renderer
@@ -49,14 +49,14 @@ async def test_an_upload_waits_for_memory_so_long_and_no_longer(
         return next(coming)
 
     coming = chunks(b"a" * 600)
-    with made.receive(data, 600) as first:
+    with made.receive(by_chunks(data), 600) as first:
         assert (await first.finish()).size == 600
-        with made.receive(data, 600) as second:
+        with made.receive(by_chunks(data), 600) as second:
             with pytest.raises(TransfersBusy, match=r"within 0\.05 s"):
                 await second.finish()
             assert second.reserved_bytes == 0
     coming = chunks(b"b" * 500, b"c" * 100)
-    with made.receive(data, 600) as third:
+    with made.receive(by_chunks(data), 600) as third:
         assert (await third.finish()).read() == b"b" * 500 + b"c" * 100
 
 

@@ -39,9 +39,14 @@ from imgserve.transfer.fetch import Fetch
 MEMORY_PATIENCE_S = 5.0
 # Beside a source's own time-out, for its waits: for a free transfer, and for memory.
 FETCH_PATIENCE_S = 10.0
-# A source up to this size is waited for before its header is read: that saves a request to a worker. A larger one is
-# refused by its beginning.
-_SMALL_BYTES = 2_000_000
+# A source up to this size is waited for before its header is read: that saves a request to a worker. A larger one may
+# be refused by its beginning, if it takes longer than this.
+_SMALL_BYTES, _SOON_S = 2_000_000, 0.5
+
+# Takes a piece of a picture; a view is read during the call.
+Take = Callable[[bytes | memoryview], object]
+# Gives all of a picture to ``take``.
+Pour = Callable[[Take], Awaitable[None]]
 
 
 class Picture(msgspec.Struct, frozen=True):
@@ -126,10 +131,8 @@ class OnDemand:
         self._transfers.check_credential(source.sends, source.url, principal.id)
         return self._transfers.open(source, within_s=self._fetch_timeout_s, principal=principal.id)
 
-    def receive(self, next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int | None) -> Fetch:
-        """Start to receive a picture by chunks until one is empty. The caller closes it. ``most_bytes``: its length, or
-        more.
-        """
+    def receive(self, pour: Pour, most_bytes: int | None) -> Fetch:
+        """Start to receive a picture. The caller closes it. ``most_bytes``: its length, or more."""
 
         async def upload(into: Fetch) -> None:
             length = None if most_bytes is None else min(most_bytes, into.limit_bytes)
@@ -140,8 +143,7 @@ class OnDemand:
                 reason = f"no memory for the picture was free within {MEMORY_PATIENCE_S:g} s"
                 raise TransfersBusy(reason, "try again later") from None
             with stage("receive", is_outer=True):
-                while chunk := await next_chunk():
-                    into.write(chunk)
+                await pour(into.write)
 
         return self._transfers.receive(upload)
 
@@ -193,14 +195,18 @@ class OnDemand:
     async def _made(
         self, fetch: Fetch, recipe: Recipe, principal: Principal, came_at: float
     ) -> Picture | ImageInfo | None:
-        """A small picture, by one request to a worker in place of two; its header, if that takes two; None for a large
-        one.
+        """A picture whose source is small or comes soon, by one request to a worker in place of two; its header, if
+        that takes two; None for any other one.
         """
         with stage("fetch", is_outer=True):
             await fetch.more(FIRST_BYTES)
-            if fetch.size_bytes is None or fetch.size_bytes > _SMALL_BYTES:
+            if fetch.size_bytes is None:
                 return None
-            source = await fetch.finish()
+            try:
+                async with asyncio.timeout(_SOON_S if fetch.size_bytes > _SMALL_BYTES else None):
+                    source = await fetch.finish()
+            except TimeoutError:
+                return None
         timed = _Timed(came_at, time.perf_counter())
         try:
             with stage("render", is_outer=True), of_source():
@@ -255,6 +261,16 @@ class OnDemand:
                 on_written=timed.count,
             )
         return timed.picture(blob, rendering.format)
+
+
+def by_chunks(next_chunk: Callable[[], Awaitable[bytes]]) -> Pour:
+    """A picture that comes in chunks until one is empty."""
+
+    async def pour(take: Take) -> None:
+        while chunk := await next_chunk():
+            take(chunk)
+
+    return pour
 
 
 class _Timed:

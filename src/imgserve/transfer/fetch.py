@@ -50,7 +50,7 @@ class Fetch:
         self._blob: Blob | None = None
         self.limit_bytes = limit_bytes
         self._length: int | None = None
-        self._batch: list[bytes] = []
+        self._batch: list[bytes | memoryview] = []
         self._size = 0
         self._awaited_size = limit_bytes  # readers wait for more than this
         self._next_flush = 0
@@ -155,11 +155,14 @@ class Fetch:
         """
         return self._reservation.take_at_once(min(most_bytes, self.limit_bytes))
 
-    def write(self, data: bytes) -> None:
-        """Raises SourceTooLarge beyond the limit, SourceUnavailable when the machine has no memory left."""
+    def write(self, data: bytes | memoryview) -> None:
+        """A view is read before the call returns, so that its memory can be used again.
+
+        Raises SourceTooLarge beyond the limit, SourceUnavailable when the machine has no memory left.
+        """
         self._batch.append(data)
         self._size += len(data)
-        if self._size > self._next_flush:
+        if self._size > self._next_flush or isinstance(data, memoryview):
             self._flush()
 
     async def check_digest(self, sha256: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, Incoming, read, stream, until_gone
+from imgserve.api.http.inlet import Take
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -106,9 +107,29 @@ def test_a_lowest_speed_is_for_each_so_many_bytes(chunks: list[bytes], limits: B
 
         return await read(receive, limits)
 
+    async def poured() -> bytes:
+        """All but the first and the last chunk come without a turn of the reader."""
+        loop, client, taken = asyncio.get_running_loop(), Client(*chunks, b""), list[bytes]()
+        assert isinstance(loop, TurnedLoop)
+
+        async def receive() -> dict[str, Any]:
+            loop.turned_s += 0.0 if taken else 6.0
+            await asyncio.sleep(0.001)
+            return await client.receive()
+
+        async def pour(take: Take) -> None:
+            for _ in chunks[1:]:
+                loop.turned_s += 6.0
+                await asyncio.sleep(0.001)
+                take(memoryview((await client.receive())["body"]))
+
+        await Incoming(receive, limits, pour).into(lambda piece: taken.append(bytes(piece)))
+        return b"".join(taken)
+
     with asyncio.Runner(loop_factory=TurnedLoop) as runner:
-        if is_in_time:
-            assert runner.run(trickle()) == b"".join(chunks)
-        else:
-            with pytest.raises(BodyTooSlow):
-                runner.run(trickle())
+        for one in (trickle, poured):
+            if is_in_time:
+                assert runner.run(one()) == b"".join(chunks)
+            else:
+                with pytest.raises(BodyTooSlow):
+                    runner.run(one())

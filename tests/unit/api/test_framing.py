@@ -1,7 +1,8 @@
-"""Requests however their packets fall: what httptools is given is the same, and it agrees on where each one ends."""
+"""Requests however their packets fall: they are read as the same, and httptools agrees on where each one ends."""
 
 import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgserve.api.http.framing import MAX_CHUNKS, Framing
-from imgserve.api.http.request_head import RequestRefused
+from imgserve.api.http.framing import MAX_CHUNKS, Framing, Piece
+from imgserve.api.http.request_head import Head, RequestRefused
 from tests.hostile.framings import TE, chunked, counted, framings, request
 from tests.hostile.framings import Framing as Case
 
@@ -26,24 +27,39 @@ class Request(NamedTuple):
 
 
 class Reader:
-    """The requests that httptools reads, and the status that ends the connection."""
+    """The requests that httptools reads if it is given the bodies too, and the status that ends the connection."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.status = 0
+        self._is_between, self._is_chunked = True, False
         self._parser = httptools.HttpRequestParser(self)
         self._framing = Framing()
 
     def read(self, data: bytes) -> None:
         try:
             for piece in () if self.status else self._framing.split(data):
-                self._parser.feed_data(piece)
+                for part in self._parts(piece):
+                    self._parser.feed_data(part)
+                assert self._is_between == self._framing.is_between_requests
         except RequestRefused as error:
             self.status = error.status
         except httptools.HttpParserError:  # an unknown method
             self.status = 400
 
+    def _parts(self, piece: Piece) -> Iterator[bytes]:
+        if isinstance(piece, Head):
+            self._is_chunked = piece.body_bytes is None
+            lines = [name + b": " + value + b"\r\n" for name, value in piece.body_fields]
+            yield b"".join((piece.text.removesuffix(b"\r\n"), *lines, b"\r\n"))
+        elif not self._is_chunked:
+            yield piece
+        else:
+            yield b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            yield b"0\r\n\r\n" if self._framing.is_between_requests else b""
+
     def on_message_begin(self) -> None:
+        self._is_between = False
         self._target, self._body, self._headers = b"", b"", list[tuple[bytes, bytes]]()
 
     def on_url(self, target: bytes) -> None:
@@ -56,6 +72,7 @@ class Reader:
         self._body += body
 
     def on_message_complete(self) -> None:
+        self._is_between = True
         self.requests.append(Request(self._target, tuple(self._headers), self._body))
 
 
@@ -114,6 +131,26 @@ def test_odd_requests_cost_little(packets: list[bytes]) -> None:
     began = time.process_time()
     read(*packets)
     assert time.process_time() - began < 3
+
+
+def test_a_body_that_is_skipped_ends_where_it_would() -> None:
+    framing = Framing()
+    head, piece = framing.split(request(counted(bytes(10))) + bytes(4))
+    assert isinstance(head, Head)
+    assert (piece, head.body_fields) == (bytes(4), [(b"content-length", b"10")])
+    framing.skip(5)
+    assert (framing.left_bytes, framing.is_between_requests) == (1, False)
+    framing.skip(1)
+    assert framing.is_between_requests
+    assert len(list(framing.split(SMUGGLED))) == 2
+
+
+def test_httptools_is_told_of_no_body() -> None:
+    for whole in (request(counted(b"ab"), b"ab"), request(TE, chunked(b"ab"))):
+        head = next(Framing().split(whole))
+        assert isinstance(head, Head)
+        assert b"length" not in head.text.lower()
+        assert b"chunked" not in head.text.lower()
 
 
 def test_more_chunks_than_a_job_has_are_refused() -> None:

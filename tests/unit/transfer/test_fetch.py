@@ -52,6 +52,22 @@ async def test_a_small_source_is_read_without_a_blob(size_bytes: int) -> None:
     assert budget.held == 0
 
 
+@pytest.mark.parametrize("piece_bytes", [100, PIECE_BYTES, 3 * SMALL_BYTES])
+async def test_memory_that_is_used_again_is_read_before(piece_bytes: int) -> None:
+    data, memory = os.urandom(7 * piece_bytes), bytearray(piece_bytes)
+
+    async def transfer(into: Fetch) -> None:
+        await into.reserve(len(data))
+        into.write(data[:piece_bytes])
+        for begin in range(piece_bytes, len(data), piece_bytes):
+            memory[:] = data[begin : begin + piece_bytes]
+            into.write(memoryview(memory))
+
+    with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
+        fetch.start(transfer)
+        assert (await fetch.finish()).read() == data
+
+
 async def test_it_gets_a_blob_when_that_is_asked_for() -> None:
     data, budget, before = os.urandom(SMALL_BYTES), Limiter(LIMIT_BYTES), blobs()
     with Fetch(budget, LIMIT_BYTES) as fetch:

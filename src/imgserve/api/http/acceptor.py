@@ -24,7 +24,7 @@ class Acceptor:
     def __init__(
         self,
         listener: socket.socket,
-        make_protocol: Callable[[Slot], asyncio.Protocol],
+        make_protocol: Callable[[Slot], asyncio.BaseProtocol],
         slots: Slots,
         refusal: bytes,
         context: ssl.SSLContext | None,

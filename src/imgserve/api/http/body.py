@@ -2,12 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
 from imgserve.api.http.asgi import Receive
+from imgserve.api.http.inlet import Take
 from imgserve.errors import ImgserveError
+
+# The rest of a body, read on into ``take``, after its first message has been received; ``connection`` has one.
+Pour = Callable[[Take], Awaitable[None]]
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -73,10 +77,14 @@ async def until_gone(receive: Receive) -> None:
 
 
 class Incoming:
-    """A body chunk by chunk. Only the time in ``next`` counts, so that a client does not pay for the server's waits."""
+    """A body chunk by chunk. Only the time in ``next`` counts, so that a client does not pay for the server's waits.
 
-    def __init__(self, receive: Receive, limits: Body) -> None:
+    With ``pour`` the chunks of ``into`` need no turn of this task.
+    """
+
+    def __init__(self, receive: Receive, limits: Body, pour: Pour | None = None) -> None:
         self._receive = receive
+        self._pour = pour
         self._limits = limits
         self._size = self._counted = 0
         self._left_s, self._left_in_all_s = limits.within_s, limits.at_most_s
@@ -88,18 +96,39 @@ class Incoming:
         if self._is_over:
             return chunk
         now = asyncio.get_running_loop().time
-        since, may_take_s = now(), min(self._left_s, self._left_in_all_s)
+        since = now()
         try:
-            async with asyncio.timeout(may_take_s):
+            async with asyncio.timeout(self._may_take_s):
                 while not chunk and not self._is_over:
                     chunk = await self._piece()
         except TimeoutError:
             raise self._too_slow() from None
-        taken_s = now() - since
-        self._left_s -= taken_s
-        self._left_in_all_s -= taken_s
-        self._count(chunk)
+        self._count(len(chunk), now() - since)
         return chunk
+
+    async def into(self, take: Take) -> None:
+        """All chunks; a view is to be read during the call. Raises as ``next`` and ``take``."""
+        while chunk := await self.next():
+            take(chunk)
+            if self._pour is not None and not self._is_over:
+                await self._poured(self._pour, take)
+
+    async def _poured(self, pour: Pour, take: Take) -> None:
+        now = asyncio.get_running_loop().time
+        since = now()
+
+        def count(piece: bytes | memoryview) -> None:
+            nonlocal since
+            since, before = now(), since
+            if self._count(len(piece), since - before):
+                limit.reschedule(since + self._may_take_s)
+            take(piece)
+
+        try:
+            async with asyncio.timeout(self._may_take_s) as limit:
+                await pour(count)
+        except TimeoutError:
+            raise self._too_slow() from None
 
     async def _piece(self) -> bytes:
         message = await self._receive()
@@ -109,13 +138,22 @@ class Incoming:
         piece: bytes = message.get("body", b"")
         return piece
 
-    def _count(self, chunk: bytes) -> None:
+    @property
+    def _may_take_s(self) -> float:
+        return min(self._left_s, self._left_in_all_s)
+
+    def _count(self, size_bytes: int, taken_s: float) -> bool:
+        """Whether the time is counted anew from here. Raises BodyTooLarge."""
         limits = self._limits
-        self._size += len(chunk)
+        self._left_s -= taken_s
+        self._left_in_all_s -= taken_s
+        self._size += size_bytes
         limits.check_size(self._size)
-        if limits.lowest_bytes is not None and self._size - self._counted >= limits.lowest_bytes:
-            self._counted = self._size
-            self._left_s = limits.within_s
+        if limits.lowest_bytes is None or self._size - self._counted < limits.lowest_bytes:
+            return False
+        self._counted = self._size
+        self._left_s = limits.within_s
+        return True
 
     def _too_slow(self) -> BodyTooSlow:
         limits = self._limits

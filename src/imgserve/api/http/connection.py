@@ -2,38 +2,45 @@
 
 uvicorn keeps a half-sent header open for ever (measured), and any byte stops its idle timer. httptools accepts headers
 of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and returns trailers as headers. So
-``framing`` passes on only requests that can be read in one way.
+``framing`` passes on only heads that can be read in one way, and reads the bodies.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from imgserve.api.http.acceptor import Acceptor
 from imgserve.api.http.asgi import App, new_request_id
-from imgserve.api.http.framing import Framing
+from imgserve.api.http.framing import Framing, Piece
 from imgserve.api.http.headers import STRICT
+from imgserve.api.http.inlet import BUFFER_BYTES, Inlet, Take, Taker
 from imgserve.api.http.joined import Joined
-from imgserve.api.http.request_head import RequestRefused
+from imgserve.api.http.request_head import Head, RequestRefused
 from imgserve.api.http.slots import Slot, Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.telemetry import logs
 
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
 # raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
-# connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE;
-# servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline, flow, url, headers,
-# on_response_complete, _unset_keepalive_if_required, and keep_alive, more_body, response_started, response_complete and
-# transport of cycle.
+# connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE,
+# HIGH_WATER_LIMIT; servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline,
+# flow, url, headers, on_body, on_response_complete, _unset_keepalive_if_required, and body, disconnected, keep_alive,
+# message_event, more_body, response_started, response_complete and transport of cycle.
 
 BACKLOG = 2048
+# A smaller piece of a body is copied, so that several are written at once: a write costs more than the copy.
+_LEAST_VIEWED = 32_768
+# Nearly all heads end within so many bytes.
+_USUAL_HEAD_BYTES = 4_096
 # Target and fields in; header lines and the body out, or None.
 Quick = Callable[[bytes, list[tuple[bytes, bytes]]], tuple[bytes, bytes] | None]
 _STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
@@ -75,6 +82,7 @@ class Server(uvicorn.Server):
         self._slots = slots
         self._quick = quick
         self._stopping = asyncio.Event()
+        self._buffer = bytearray(BUFFER_BYTES)
 
     def stop(self) -> None:
         """``serve`` returns soon."""
@@ -95,20 +103,19 @@ class Server(uvicorn.Server):
 
     async def _listen(self, listener: socket.socket) -> Any:
         if self._slots is None:
-            return await asyncio.get_running_loop().create_server(self._protocol, sock=listener, backlog=BACKLOG)
+            return await asyncio.get_running_loop().create_server(self._inlet, sock=listener, backlog=BACKLOG)
         context = self._certificate.context if self._certificate else None
         refusal = b"".join((STATUS_LINE[503], _STRICT_LINES, _FULL_HEAD % len(_FULL), _FULL))
         return Acceptor(listener, self._with_slot, self._slots, refusal, context, self._header_timeout_s)
 
-    def _with_slot(self, slot: Slot) -> asyncio.Protocol:
-        protocol = self._protocol()
-        protocol.on_lost = slot.close
-        return protocol
+    def _with_slot(self, slot: Slot) -> Inlet:
+        return self._inlet(slot.close)
 
-    def _protocol(self) -> "TimedProtocol":
+    def _inlet(self, on_lost: Callable[[], None] | None = None) -> Inlet:
         protocol = self._protocol_class(self.config, self.server_state, self.lifespan.state, self._header_timeout_s)
         protocol.quick = self._quick
-        return protocol
+        protocol.on_lost = on_lost
+        return Inlet(protocol, self._buffer)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,7 +123,10 @@ class Server(uvicorn.Server):
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Ends a connection whose next header is not complete in ``header_timeout_s``."""
+    """Ends a connection whose next header is not complete in ``header_timeout_s``.
+
+    The scope of a request with a body has ``pour``, for the body's reader to call after ``receive``.
+    """
 
     def __init__(
         self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any], header_timeout_s: float
@@ -125,7 +135,9 @@ class TimedProtocol(HttpToolsProtocol):
         self._header_timeout_s = header_timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self._framing = Framing()
-        self._is_in_request = False  # by httptools' reading
+        self._is_in_head = False  # by httptools' reading
+        self._body_fields: list[tuple[bytes, bytes]] = []
+        self._taker: Taker | None = None
         self._is_over = False  # nothing more is read; answers are still to come
         self.on_lost: Callable[[], None] | None = None
         self.quick: Quick | None = None
@@ -134,6 +146,21 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._start_timer()
+
+    def view_received(self, view: memoryview) -> None:
+        if self._taker is not None and self._framing.left_bytes and not self.transport.is_closing():
+            piece = view[: self._framing.left_bytes]
+            self._framing.skip(len(piece))
+            self._taker.take(piece if len(piece) >= _LEAST_VIEWED else bytes(piece))
+            self._end_request()
+            view = view[len(piece) :]
+        elif self._framing.is_between_requests and len(view) >= _LEAST_VIEWED:
+            head = bytes(view[:_USUAL_HEAD_BYTES])  # apart, so that the body behind it is copied once only
+            end = head.find(b"\r\n\r\n") + 4
+            self.data_received(head[:end])
+            view = view[end:]
+        if view:
+            self.data_received(bytes(view))
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing() or self._is_over:
@@ -153,21 +180,65 @@ class TimedProtocol(HttpToolsProtocol):
             if self._timer is None and self._framing.is_in_header:
                 self._start_timer()
 
-    def _feed(self, piece: bytes) -> None:
-        self.parser.feed_data(piece)
-        if self._is_in_request == self._framing.is_between_requests:
-            raise RequestRefused  # httptools ends the request elsewhere
+    def _feed(self, piece: Piece) -> None:
+        if isinstance(piece, Head):
+            self._body_fields = piece.body_fields
+            self.parser.feed_data(piece.text)
+            if self._is_in_head:
+                raise RequestRefused  # httptools ends it elsewhere
+        elif self._taker is not None:
+            self._taker.take(piece)
+        elif len(piece) > HIGH_WATER_LIMIT and not self.cycle.body and not self.cycle.response_complete:
+            self.cycle.body = cast(bytearray, piece)  # what on_body does, but for its copy, which receive copies again
+            self.cycle.message_event.set()
+            self.flow.pause_reading()
+        elif piece:
+            self.on_body(piece)
+        self._end_request()
+
+    def _end_request(self) -> None:
+        """The request that has come, if it is complete."""
+        if not self._framing.is_between_requests:
+            return
+        if self._is_answered:
+            self._is_answered = False
+            return
+        super().on_message_complete()
+        self._end_taking()
+
+    def _end_taking(self) -> None:
+        """Before the next head: its body belongs to another request."""
+        if self._taker is not None:
+            self._taker.end()
+            self._taker = None
+
+    async def _pour(self, cycle: RequestResponseCycle, take: Take) -> None:
+        """Give ``take`` the rest of the body while it is read, until its end or the client's, of which ``receive``
+        tells. Raises the error of ``take``.
+        """
+        if cycle.body or cycle.disconnected or not cycle.more_body:
+            return
+        self._taker = taker = Taker(take)
+        try:
+            self.flow.resume_reading()
+            await taker.over()
+        finally:
+            if self._taker is taker:
+                self._taker = None
 
     def on_message_begin(self) -> None:
-        self._is_in_request = True
+        self._is_in_head = True
         super().on_message_begin()
         self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
+        self.headers += self._body_fields
         if self.quick is None or not self._answer(self.quick):
             super().on_headers_complete()
             self.cycle.transport = cast(asyncio.Transport, Joined(self.transport, self.loop))
+            if self._body_fields:
+                self.scope["pour"] = partial(self._pour, self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def _answer(self, quick: Quick) -> bool:
         """Answer at once, if this needs no application and no other answer is still to come."""
@@ -187,11 +258,8 @@ class TimedProtocol(HttpToolsProtocol):
         return True
 
     def on_message_complete(self) -> None:
-        self._is_in_request = False
-        if self._is_answered:
-            self._is_answered = False
-        else:
-            super().on_message_complete()
+        """The head is complete; for httptools there is no body."""
+        self._is_in_head = False
 
     def _refuse(self, status: int) -> None:
         """Answer and hang up; or, when an earlier request's answer is still to come, hang up after that."""
@@ -214,6 +282,7 @@ class TimedProtocol(HttpToolsProtocol):
         if self.on_lost is not None:
             self.on_lost()
         super().connection_lost(exc)
+        self._end_taking()
 
     def _start_timer(self) -> None:
         self._stop_timer()

@@ -1,7 +1,7 @@
 """The boundaries of requests (RFC 9112). No I/O; ``connection`` calls it before httptools.
 
-In: bytes as they come. Out: pieces for httptools, each a whole header section or a piece of one body, which can be read
-in one way only. Trailers are read and dropped (RFC 9110, 6.5.1): they reach neither routing nor auth.
+In: bytes as they come. Out: whole header sections, for httptools, which can be read in one way only, and pieces of
+their bodies. Trailers are read and dropped (RFC 9110, 6.5.1): they reach neither routing nor auth.
 """
 
 import itertools
@@ -17,18 +17,22 @@ MAX_CHUNKS = 10_000  # of one request: each costs the event loop 2 us, even an e
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;.*)?")
 
 
+# A head, or some bytes of its body, none perhaps at the end of a chunked one.
+Piece = Head | bytes
 # A reader yields pieces, and None where it needs more bytes.
-Reader = Iterator[bytes | None]
+Reader = Iterator[Piece | None]
 
 
 class Framing:
     """One connection's requests. After a RequestRefused nothing more can be read.
 
-    ``is_between_requests``: each request with a complete header has a complete body.
+    ``is_between_requests``: each request with a complete header has a complete body. ``left_bytes`` are still to come
+    of a body of known length.
     """
 
     def __init__(self) -> None:
         self.is_between_requests = True
+        self.left_bytes = 0
         self._data = b""
         self._at = 0  # all before this position has been read
         self._searched = 0  # up to here an unfinished header has no end
@@ -38,7 +42,12 @@ class Framing:
     def is_in_header(self) -> bool:
         return self.is_between_requests and self._at < len(self._data)
 
-    def split(self, data: bytes) -> Iterator[bytes]:
+    def skip(self, count: int) -> None:
+        """So many of ``left_bytes`` have come, and need not be split."""
+        self.left_bytes -= count
+        self.is_between_requests = not self.left_bytes
+
+    def split(self, data: bytes) -> Iterator[Piece]:
         """The pieces that are whole now. Raises RequestRefused."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._searched, self._at = self._searched - self._at, 0
@@ -51,11 +60,11 @@ class Framing:
         while True:
             head = yield from self._header()
             self.is_between_requests = head.body_bytes == 0
-            yield head.text
+            yield head
             if head.body_bytes is None:
                 yield from self._chunked()
             else:
-                yield from self._bytes(head.body_bytes, is_body=True)
+                yield from self._counted(head.body_bytes)
             while head.is_last:  # bytes after the last request are ignored (RFC 9112, 9.6)
                 self._at = len(self._data)
                 yield None
@@ -87,29 +96,29 @@ class Framing:
             check_request_line(self._data[self._at : line_end])
         self._searched = len(self._data)
 
-    def _bytes(self, count: int, *, is_body: bool) -> Reader:
-        while count:
-            piece = self._data[self._at : self._at + count]
+    def _counted(self, count: int) -> Reader:
+        self.left_bytes = count
+        while self.left_bytes:
+            piece = self._data[self._at : self._at + self.left_bytes]
             self._at += len(piece)
-            count -= len(piece)
-            self.is_between_requests = is_body and not count
+            self.skip(len(piece))
             yield piece or None
 
     def _chunked(self) -> Reader:
-        """The chunks that have arrived, as a single one."""
+        """The chunks that have arrived, as a single piece."""
         pieces = []
         for piece in self._chunks():
             if piece is not None:
                 pieces.append(piece)
                 continue
             if pieces:
-                yield _chunk(pieces)
+                yield b"".join(pieces)
                 pieces.clear()
             yield None
         self.is_between_requests = True
-        yield _chunk(pieces) + b"0\r\n\r\n"
+        yield b"".join(pieces)
 
-    def _chunks(self) -> Reader:
+    def _chunks(self) -> Iterator[bytes | None]:
         for number in itertools.count(1):
             size = _CHUNK_SIZE.fullmatch((yield from self._line(MAX_CHUNK_LINE_BYTES)))
             if size is None or number > MAX_CHUNKS:
@@ -117,7 +126,11 @@ class Framing:
             if (count := int(size[1], 16)) == 0:
                 yield from self._trailer()
                 return
-            yield from self._bytes(count, is_body=False)
+            while count:
+                piece = self._data[self._at : self._at + count]
+                self._at += len(piece)
+                count -= len(piece)
+                yield piece or None
             while (end := self._data[self._at : self._at + 2]) != b"\r\n":
                 if not b"\r\n".startswith(end):
                     raise RequestRefused
@@ -143,8 +156,3 @@ class Framing:
                 self._at = end + 1
                 return line[:-2]
             yield None
-
-
-def _chunk(pieces: list[bytes]) -> bytes:
-    data = b"".join(pieces)
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -17,6 +17,8 @@ _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([!\"$-~]+) HTTP/(1\.[01])")  # a t
 _ABSOLUTE = re.compile(rb"(https?)://([^/?]+)(/[^?]*)?(\?.*)?", re.IGNORECASE)
 _HOST = re.compile(rb"(\[[0-9A-Za-z:.%_-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::([0-9]{0,5}))?")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_OF_BODY = frozenset((b"content-length", b"transfer-encoding"))
+_NOT_PASSED_ON = _OF_BODY | {b"upgrade"}
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 
 Fields = list[tuple[bytes, bytes]]
@@ -31,9 +33,12 @@ class RequestRefused(Exception):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """``text`` is for httptools. ``body_bytes`` None: a chunked body. ``is_last``: no request comes after it."""
+    """``text`` is for httptools, as of a request without a body: ``framing`` reads that, of ``body_bytes`` or, None, in
+    chunks. ``body_fields`` are the fields that say so. ``is_last``: no request comes after it.
+    """
 
     text: bytes
+    body_fields: Fields
     body_bytes: int | None
     is_last: bool
 
@@ -49,9 +54,10 @@ def read_head(header: bytes) -> Head:
     target, fields = _routed(target, version, fields)
     if version == b"1.0":
         fields = [field for field in fields if field[0] != b"expect"]  # RFC 9110, 10.1.1
-    text = [name + b": " + value for name, value in fields if name != b"upgrade"]
+    text = [name + b": " + value for name, value in fields if name not in _NOT_PASSED_ON]
     return Head(
         text=b"\r\n".join((method + b" " + target + b" HTTP/" + version, *text, b"", b"")),
+        body_fields=[field for field in fields if field[0] in _OF_BODY],
         body_bytes=_body_bytes(version, fields),
         is_last=version == b"1.0" or _is_last(fields),
     )

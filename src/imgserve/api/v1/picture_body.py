@@ -21,7 +21,7 @@ from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
 from imgserve.api.v1.form import JOB, Form, form_schema, once, whole
 from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
-from imgserve.engine.ondemand import OnDemand
+from imgserve.engine.ondemand import OnDemand, Pour, Take, by_chunks
 from imgserve.errors import ImgserveError, Path
 from imgserve.imaging.faults import RenderTimeout
 from imgserve.request.faults import beneath
@@ -71,7 +71,7 @@ class PictureBody:
         elif self.kind == "picture":
             limits = msgspec.structs.replace(limits, max_bytes=most_bytes)
         limits.check_size(self._length or 0)
-        self._incoming = Incoming(receive, limits)
+        self._incoming = Incoming(receive, limits, scope.get("pour"))
         self._form: Form | None = None
         self._is_read = asyncio.Event()
 
@@ -115,20 +115,18 @@ class PictureBody:
 
     def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
         if isinstance(source, Inline):
-            return on_demand.receive(once(source.data), len(source.data))
+            return on_demand.receive(by_chunks(once(source.data)), len(source.data))
         if isinstance(source, Upload):
             assert self._form is not None, "a part is expected in a multipart body only"
-            return on_demand.receive(self._noting_end(self._form.picture(source.part)), self._length)
-        return on_demand.receive(self._noting_end(self._incoming.next), self._length)
+            return on_demand.receive(self._noting_end(by_chunks(self._form.picture(source.part))), self._length)
+        return on_demand.receive(self._noting_end(self._incoming.into), self._length)
 
-    def _noting_end(self, next_chunk: Callable[[], Awaitable[bytes]]) -> Callable[[], Awaitable[bytes]]:
-        async def chunk() -> bytes:
-            data = await next_chunk()
-            if not data:
-                self._is_read.set()
-            return data
+    def _noting_end(self, pour: Pour) -> Pour:
+        async def noting(take: Take) -> None:
+            await pour(take)
+            self._is_read.set()
 
-        return chunk
+        return noting
 
 
 async def answered(scope: Scope, send: Send, answer: Awaitable[None], source: Path = problems.SOURCE) -> None:
