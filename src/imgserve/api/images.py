@@ -6,14 +6,12 @@ dialect by name.
 
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from math import ceil
 
 from imgserve.api.accesslog import Outcome, note, note_hot
 from imgserve.api.caching import Caching
 from imgserve.api.hot import Hot, HotHits
 from imgserve.api.http.asgi import NO_CONTENT, Headers, Receive, Scope, Send, answer
-from imgserve.api.http.body import until_gone
 from imgserve.api.http.hangup import ClientGone, while_connected
 from imgserve.api.http.network import Clients
 from imgserve.api.http.ranges import range_of
@@ -66,7 +64,7 @@ class ImageHandler:
         try:
             wanted = self._wanted(scope, headers)
             get.host = wanted.source.host
-            outcome = await self._answer(wanted, scope, headers, receive, send)
+            outcome = await self._answer(wanted, scope, headers, send)
         except ClientGone:
             pass
         except ImgserveError as error:
@@ -90,18 +88,16 @@ class ImageHandler:
             mount.dialect.parse(scope["mount_path"], negotiable, now_s)  # which says so in its own words
         return wanted
 
-    async def _answer(
-        self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
-    ) -> Outcome:
+    async def _answer(self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], send: Send) -> Outcome:
         known, since = headers.get(b"if-none-match", ""), headers.get(b"if-modified-since", "")
         if wanted.asked.answer.kind == "redirect":
             place = (b"location", wanted.asked.answer.location.encode("latin-1"))
             await answer(send, 303, (place, *SAFE, *self._mount.dialect.preflight()))
             return Outcome(303, "redirect")
         if wanted.asked.answer.kind == "info":
-            return await self._describe(wanted, scope, headers, receive, send)
+            return await self._describe(wanted, scope, headers, send)
         if wanted.asked.answer.kind == "raw":
-            async with while_connected(partial(until_gone, receive)):
+            async with while_connected(scope["on_gone"]):
                 served = await self._images.raw(wanted, known, since, self._client(scope, headers))
             with served:
                 return await self._send(wanted, served, headers, send)
@@ -113,7 +109,7 @@ class ImageHandler:
                     self._heat(wanted, scope, headers)
                 return await self._send(wanted, Served(hit.meta, body, "hit"), headers, send)
         client = self._client(scope, headers)
-        async with while_connected(partial(until_gone, receive)):
+        async with while_connected(scope["on_gone"]):
             try:
                 served = await self._images.served(wanted, known, since, client)
             except ImgserveError as error:
@@ -151,13 +147,11 @@ class ImageHandler:
         )  # fmt: skip
         return b"".join(name + b": " + value + b"\r\n" for name, value in fields)
 
-    async def _describe(
-        self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], receive: Receive, send: Send
-    ) -> Outcome:
+    async def _describe(self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str], send: Send) -> Outcome:
         base_url = self._mount.config.public_url or self._base_url(scope, headers)
         accepted = tuple(value for name, value in scope["headers"] if name == b"accept")
         called = Called(base_url, scope["mount_path"], accepted)
-        async with while_connected(partial(until_gone, receive)):
+        async with while_connected(scope["on_gone"]):
             described, etag = await self._images.described(wanted, called, self._client(scope, headers))
         meta = Meta(described.media_type, etag, 0.0, 0.0, headers=described.headers)
         body = None if is_not_modified(meta, headers.get(b"if-none-match", ""), "") else described.body

@@ -125,7 +125,7 @@ class Server(uvicorn.Server):
 class TimedProtocol(HttpToolsProtocol):
     """Ends a connection whose next header is not complete in ``header_timeout_s``.
 
-    The scope of a request with a body has ``pour``, for the body's reader to call after ``receive``.
+    The scope has ``on_gone`` and, with a body, ``pour``, for the body's reader to call after ``receive``.
     """
 
     def __init__(
@@ -138,6 +138,8 @@ class TimedProtocol(HttpToolsProtocol):
         self._is_in_head = False  # by httptools' reading
         self._body_fields: list[tuple[bytes, bytes]] = []
         self._taker: Taker | None = None
+        self._is_lost = False
+        self._on_gone: set[Callable[[], object]] = set()
         self._is_over = False  # nothing more is read; answers are still to come
         self.on_lost: Callable[[], None] | None = None
         self.quick: Quick | None = None
@@ -146,6 +148,10 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._start_timer()
+
+    @property
+    def is_taking(self) -> bool:
+        return self._taker is not None
 
     def view_received(self, view: memoryview) -> None:
         if self._taker is not None and self._framing.left_bytes and not self.transport.is_closing():
@@ -230,6 +236,13 @@ class TimedProtocol(HttpToolsProtocol):
         self._is_in_head = True
         super().on_message_begin()
         self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
+        self.scope["on_gone"] = self._when_gone  # type: ignore[typeddict-unknown-key]
+
+    def _when_gone(self, callback: Callable[[], object]) -> Callable[[], object]:
+        if self._is_lost:
+            callback()
+        self._on_gone.add(callback)
+        return partial(self._on_gone.discard, callback)
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
@@ -283,6 +296,9 @@ class TimedProtocol(HttpToolsProtocol):
             self.on_lost()
         super().connection_lost(exc)
         self._end_taking()
+        self._is_lost = True
+        for callback in tuple(self._on_gone):
+            callback()
 
     def _start_timer(self) -> None:
         self._stop_timer()

@@ -1,29 +1,41 @@
 """Ends work for a client that has hung up. Used by the calls whose clients wait for pictures."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
+from types import TracebackType
+
+# ``scope["on_gone"]``: has a function called once if the client hangs up, until the returned one is called.
+OnGone = Callable[[Callable[[], object]], Callable[[], object]]
 
 
 class ClientGone(Exception):
     """The client hung up: nobody is there to be answered."""
 
 
-@contextlib.asynccontextmanager
-async def while_connected(until_gone: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Ends the block when the client hangs up. Raises ClientGone."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(None) as limit:
+class while_connected:
+    """Ends the block when the client hangs up. Raises ClientGone.
 
-            async def watch() -> None:
-                await until_gone()
-                limit.reschedule(loop.time())
+    By a callback of the connection: a task that waits for ASGI's message costs a twentieth of the answer to an icon.
+    """
 
-            watcher = asyncio.create_task(watch())
-            try:
-                yield
-            finally:
-                watcher.cancel()
-    except TimeoutError:
-        raise ClientGone from None
+    __slots__ = ("_forget", "_limit", "_on_gone")
+
+    def __init__(self, on_gone: OnGone) -> None:
+        self._on_gone = on_gone
+        self._limit = asyncio.timeout(None)
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        self._forget = self._on_gone(self._end)
+
+    def _end(self) -> None:
+        self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._forget()
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise ClientGone from None

@@ -11,15 +11,19 @@ from typing import Any, Protocol
 from imgserve.errors import ImgserveError
 
 # A larger one would leave the processor's caches between read and write, and hold up the other connections.
-BUFFER_BYTES = 262_144
+BUFFER_BYTES = 524_288
+# Of a body that nobody takes yet, and that has no memory of its own.
+READ_AHEAD_BYTES = 262_144
 
 # Takes a piece of a body. A view is valid during the call only.
 Take = Callable[[bytes | memoryview], object]
 
 
 class Viewing(Protocol):
-    """The protocol behind an inlet."""
+    """The protocol behind an inlet. ``is_taking``: what comes now goes on at once."""
 
+    @property
+    def is_taking(self) -> bool: ...
     def connection_made(self, transport: Any) -> None: ...
     def view_received(self, view: memoryview) -> None: ...
     def eof_received(self) -> None: ...
@@ -36,12 +40,13 @@ class Inlet(asyncio.BufferedProtocol):
     def __init__(self, protocol: Viewing, buffer: bytearray) -> None:
         self._protocol = protocol
         self._view = memoryview(buffer)
+        self._read_ahead = self._view[:READ_AHEAD_BYTES]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._protocol.connection_made(transport)
 
     def get_buffer(self, _size_hint: int) -> memoryview:
-        return self._view
+        return self._view if self._protocol.is_taking else self._read_ahead
 
     def buffer_updated(self, nbytes: int) -> None:
         self._protocol.view_received(self._view[:nbytes])

@@ -9,7 +9,6 @@ import msgspec
 from imgserve.api import openapi
 from imgserve.api.http import asgi
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.http.body import until_gone
 from imgserve.api.http.hangup import while_connected
 from imgserve.api.openapi import Call, Parameter
 from imgserve.api.query import query_of, words_of
@@ -96,20 +95,20 @@ class Info:
         self._on_demand = on_demand
         self._most_bytes = most_bytes
 
-    async def get(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await answered(scope, send, self._of_url(scope, receive, send), _URL)
+    async def get(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        await answered(scope, send, self._of_url(scope, send), _URL)
 
     async def post(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answered(scope, send, self._of_body(scope, receive, send))
 
-    async def _of_url(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _of_url(self, scope: Scope, send: Send) -> None:
         self._on_demand.check_open()
         query = query_of(scope, {"url": "", "include": ""})
         include = _included(query)
         with beneath(*_URL):
             source = parse_source(query.get("url", ""))
         principal: Principal = scope["principal"]
-        async with while_connected(partial(until_gone, receive)), self._on_demand.slot(principal, source):
+        async with while_connected(scope["on_gone"]), self._on_demand.slot(principal, source):
             with beneath(*_URL):
                 fetch = self._on_demand.open(source, principal)
             with fetch:
@@ -124,7 +123,7 @@ class Info:
         if body.kind != "picture":
             source = await body.job(partial(parse_info, has_parts=body.kind == "multipart"))
         principal: Principal = scope["principal"]
-        async with while_connected(body.until_gone), body.opened(source, self._on_demand, principal) as fetch:
+        async with while_connected(body.on_gone), body.opened(source, self._on_demand, principal) as fetch:
             facts = await self._on_demand.facts(fetch, principal, include, is_whole=not isinstance(source, Source))
         await asgi.answer_json(send, PictureInfo.of(facts, include))
 

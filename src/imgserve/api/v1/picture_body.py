@@ -4,7 +4,6 @@ multipart/form-data with that JSON as its first part, or the picture itself as t
 In: the ASGI request. Out: what is asked, and a ``Fetch`` of the picture while it comes.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Literal, TypeVar
@@ -13,8 +12,8 @@ import msgspec
 
 from imgserve.api import problems
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.http.body import Incoming, length_in, until_gone
-from imgserve.api.http.hangup import ClientGone
+from imgserve.api.http.body import Incoming, length_in
+from imgserve.api.http.hangup import ClientGone, OnGone
 from imgserve.api.http.parts import media_type_in
 from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
@@ -58,7 +57,6 @@ class PictureBody:
 
     def __init__(self, scope: Scope, receive: Receive, most_bytes: int) -> None:
         """Raises MediaTypeUnsupported, BodyTooLarge."""
-        self._receive = receive
         self._most_bytes = most_bytes
         headers: dict[bytes, bytes] = dict(scope["headers"])
         self._length = length_in(headers)
@@ -73,7 +71,8 @@ class PictureBody:
         limits.check_size(self._length or 0)
         self._incoming = Incoming(receive, limits, scope.get("pour"))
         self._form: Form | None = None
-        self._is_read = asyncio.Event()
+        self._is_read = False
+        self._on_gone: OnGone = scope["on_gone"]
 
     async def job(self, parse: Callable[[dict[str, object]], T]) -> T:
         """The JSON, of the body or of the first part, as ``parse`` reads it.
@@ -82,7 +81,7 @@ class PictureBody:
         """
         if self.kind == "json":
             text = await whole(self._incoming.next)
-            self._is_read.set()
+            self._is_read = True
             return await parsed(text, _read, "the body", parse)
         self._form = Form(self._incoming, self._boundary, self._most_bytes)
         return await parsed(await self._form.job(), _read, f"the part {JOB}", parse)
@@ -99,7 +98,7 @@ class PictureBody:
         async with on_demand.slot(principal, fetched, may_wait=not isinstance(source, Inline)):
             if self._form is not None and not isinstance(source, Upload):
                 await self._form.end()
-                self._is_read.set()
+                self._is_read = True
             with beneath("source"):
                 if isinstance(source, Source):
                     fetch = on_demand.open(source, principal)
@@ -108,10 +107,9 @@ class PictureBody:
             with fetch:
                 yield fetch
 
-    async def until_gone(self) -> None:
-        """Return when the client has hung up after its request, or never."""
-        await self._is_read.wait()
-        await until_gone(self._receive)
+    def on_gone(self, callback: Callable[[], object]) -> Callable[[], object]:
+        """As that of the scope, for a client that hangs up after its request: the reader notices one before that."""
+        return self._on_gone(lambda: callback() if self._is_read else None)
 
     def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
         if isinstance(source, Inline):
@@ -124,7 +122,7 @@ class PictureBody:
     def _noting_end(self, pour: Pour) -> Pour:
         async def noting(take: Take) -> None:
             await pour(take)
-            self._is_read.set()
+            self._is_read = True
 
         return noting
 

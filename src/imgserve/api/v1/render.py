@@ -90,7 +90,7 @@ class Render:
             recipe = msgspec.structs.replace(recipe, encode=named)
         choose = partial(negotiate.choose, accept, self._order)
         async with contextlib.AsyncExitStack() as held:
-            async with while_connected(body.until_gone):
+            async with while_connected(body.on_gone):
                 fetch = await held.enter_async_context(body.opened(source, self._on_demand, principal))
                 with beneath(*place):
                     picture = await self._on_demand.picture(fetch, recipe, choose, principal)
