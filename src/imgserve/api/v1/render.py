@@ -26,6 +26,8 @@ from imgserve.request.principal import Principal
 from imgserve.request.recipe import MAX_OPERATIONS, MEDIA_TYPE, LoadOptions, Recipe
 
 MOST_RECIPE_BYTES = 8_192
+# Queries whose recipe is kept, since most clients ask for the same few again and again: each takes some kilobytes.
+_MOST_KEPT, _LONGEST_KEPT = 128, 2_000
 _IN_JSON = "stands in the JSON here; in the query it is for a body that is the picture"
 
 
@@ -72,6 +74,8 @@ class Render:
         self._presets = presets
         self._order = order
         self._most_bytes = most_bytes
+        self._kept: dict[bytes, tuple[Recipe, Path]] = {}
+        self._kept_of: Mapping[str, Recipe] = presets.recipes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answered(scope, send, self._answer(scope, receive, send))
@@ -100,15 +104,26 @@ class Render:
 
     async def _asked(self, body: PictureBody, scope: Scope) -> tuple[AnySource | None, Recipe, Path]:
         """Source, recipe and the recipe's path. All faults of the text, before the picture is read."""
-        is_picture = body.kind == "picture"
-        query = query_of(scope, dict.fromkeys(("preset", "recipe"), "" if is_picture else _IN_JSON))
-        if is_picture:
-            return None, self._recipe_in(query), ("query", "recipe") if "recipe" in query else ()
+        if body.kind == "picture":
+            return None, *self._asked_in_query(scope)
+        query_of(scope, dict.fromkeys(("preset", "recipe"), _IN_JSON))
         presets, has_parts = self._presets, body.kind == "multipart"
         request = await body.job(
             partial(parse_render, presets=presets.recipes, presets_only=presets.is_only, has_parts=has_parts)
         )
         return request.source, request.recipe, ()
+
+    def _asked_in_query(self, scope: Scope) -> tuple[Recipe, Path]:
+        text = scope["query_string"]
+        if self._kept_of is not self._presets.recipes or len(self._kept) >= _MOST_KEPT:
+            self._kept, self._kept_of = {}, self._presets.recipes
+        asked = self._kept.get(text)
+        if asked is None:
+            query = query_of(scope, {"preset": "", "recipe": ""})
+            asked = self._recipe_in(query), ("query", "recipe") if "recipe" in query else ()
+            if len(text) <= _LONGEST_KEPT:
+                self._kept[text] = asked
+        return asked
 
     def _recipe_in(self, query: Mapping[str, str]) -> Recipe:
         if query.keys() == {"preset", "recipe"}:
