@@ -60,6 +60,18 @@ async def test_an_upload_waits_for_memory_so_long_and_no_longer(
         assert (await third.finish()).read() == b"b" * 500 + b"c" * 100
 
 
+async def test_a_picture_that_has_come_waits_for_memory_too(made: OnDemand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ondemand, "MEMORY_PATIENCE_S", 0.05)
+    with made.received(b"a" * 400) as first:
+        assert (await first.finish()).size == first.reserved_bytes == 400
+        with made.received(b"b" * 601) as second:
+            with pytest.raises(TransfersBusy, match=r"within 0\.05 s"):
+                await second.finish()
+            assert second.reserved_bytes == 0
+        with made.received(b"c" * 600) as third:  # more than half of the memory is asked for, and waited for
+            assert (await third.finish()).read() == b"c" * 600
+
+
 @asynccontextmanager
 async def held(made: OnDemand, *principals: Principal) -> AsyncIterator[None]:
     if not principals:

@@ -147,6 +147,12 @@ class OnDemand:
 
         return self._transfers.receive(upload)
 
+    def received(self, data: bytes) -> Fetch:
+        """A picture that has come. The caller closes it. Raises SourceTooLarge."""
+        with stage("receive", is_outer=True):
+            fetch = self._transfers.received(data)
+        return self.receive(by_chunks(_once(data)), len(data)) if fetch is None else fetch
+
     async def facts(
         self, fetch: Fetch, principal: Principal, include: frozenset[Include] = frozenset(), *, is_whole: bool = False
     ) -> Facts:
@@ -271,6 +277,16 @@ def by_chunks(next_chunk: Callable[[], Awaitable[bytes]]) -> Pour:
             take(chunk)
 
     return pour
+
+
+def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    """All of it as one chunk, then an empty one."""
+    left = [data]
+
+    async def chunk() -> bytes:
+        return left.pop() if left else b""
+
+    return chunk
 
 
 class _Timed:

@@ -225,6 +225,20 @@ class Transfers:
         """Start to receive a picture that a client sends by ``upload``, which the caller closes."""
         return self._start(upload)
 
+    def received(self, data: bytes) -> Fetch | None:
+        """A picture that has come already, which the caller closes. None: it has to wait for memory, so ``receive`` it.
+
+        Raises SourceTooLarge.
+        """
+        fetch = Fetch(self.budget, self._limit_bytes)
+        is_taken = False
+        try:
+            is_taken = fetch.take(data)
+        finally:
+            if not is_taken:
+                fetch.close()
+        return fetch if is_taken else None
+
     def _start(
         self,
         transfer: Callable[[Fetch], Awaitable[None]],

@@ -55,7 +55,7 @@ class Fetch:
         self._awaited_size = limit_bytes  # readers wait for more than this
         self._next_flush = 0
         self._progress = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[None] | None = None
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -100,9 +100,22 @@ class Fetch:
         return b"".join(self._batch) if self._blob is None else self._blob
 
     def start(self, transfer: Callable[["Fetch"], Awaitable[None]]) -> asyncio.Task[None]:
-        self._task = asyncio.create_task(self._run(transfer))
-        self._task.add_done_callback(self._ended)
-        return self._task
+        task = asyncio.create_task(self._run(transfer))
+        task.add_done_callback(self._ended)
+        self._task = task
+        return task
+
+    def take(self, data: bytes) -> bool:
+        """In place of ``start``: all bytes, which have come already. False, and nothing is done, if they have to wait
+        for memory. Raises as ``write``.
+        """
+        if not self.reserve_at_once(len(data)):
+            return False
+        self.write(data)
+        self._flush()
+        self._task = asyncio.get_running_loop().create_future()
+        self._task.set_result(None)
+        return True
 
     async def more(self, beyond: int) -> None:
         """Wait for more than ``beyond`` bytes, or for all of them. Raises the transfer's error."""
@@ -233,7 +246,7 @@ class Fetch:
             # A failed download may stay in a store for a while, and needs no memory there.
             self._reservation.shrink(self._readable_bytes if is_whole else 0)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Future[None]) -> None:
         if not task.cancelled():
             task.exception()  # asyncio logs an error that nobody retrieves, but a fetch may fail without a reader
         if self._is_closed:

@@ -11,7 +11,7 @@ import pytest
 
 from imgserve.blob import Blob
 from imgserve.limiter import Limiter
-from imgserve.transfer.faults import SourceUnavailable
+from imgserve.transfer.faults import SourceTooLarge, SourceUnavailable
 from imgserve.transfer.fetch import SMALL_BYTES, Fetch
 
 LIMIT_BYTES = 1 << 20
@@ -66,6 +66,31 @@ async def test_memory_that_is_used_again_is_read_before(piece_bytes: int) -> Non
     with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
         fetch.start(transfer)
         assert (await fetch.finish()).read() == data
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, LIMIT_BYTES])
+async def test_a_source_that_has_come_is_taken_at_once(size_bytes: int) -> None:
+    data, budget, before = os.urandom(size_bytes), Limiter(2 * LIMIT_BYTES), blobs()
+    with Fetch(budget, LIMIT_BYTES) as fetch:
+        assert fetch.take(data)
+        assert (fetch.is_complete, fetch.size_bytes, fetch.reserved_bytes) == (True, size_bytes, size_bytes)
+        assert (fetch.content == data) is (size_bytes <= SMALL_BYTES)
+        await fetch.more(size_bytes)
+        assert (await fetch.finish()).read() == data
+    assert (budget.held, blobs()) == (0, before)
+
+
+async def test_one_that_is_too_large_or_has_no_room_is_not_taken() -> None:
+    budget = Limiter(2 * LIMIT_BYTES)
+    with Fetch(budget, LIMIT_BYTES) as fetch, pytest.raises(SourceTooLarge):
+        fetch.take(bytes(LIMIT_BYTES + 1))
+    assert budget.held == 0
+    assert budget.take(weight=LIMIT_BYTES)
+    with Fetch(budget, LIMIT_BYTES) as fetch:
+        assert not fetch.take(b"a")
+        await received(fetch, b"ab")
+        assert (await fetch.finish()).read() == b"ab"
+    assert budget.held == LIMIT_BYTES
 
 
 async def test_it_gets_a_blob_when_that_is_asked_for() -> None:

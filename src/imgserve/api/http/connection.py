@@ -125,7 +125,8 @@ class Server(uvicorn.Server):
 class TimedProtocol(HttpToolsProtocol):
     """Ends a connection whose next header is not complete in ``header_timeout_s``.
 
-    The scope has ``on_gone`` and, with a body, ``pour``, for the body's reader to call after ``receive``.
+    The scope has ``on_gone`` and, with a body, ``pour``, for the body's reader to call after ``receive``, and
+    ``has_come``: whether the next message has all that is left of it.
     """
 
     def __init__(
@@ -252,6 +253,7 @@ class TimedProtocol(HttpToolsProtocol):
             self.cycle.transport = cast(asyncio.Transport, Joined(self.transport, self.loop))
             if self._body_fields:
                 self.scope["pour"] = partial(self._pour, self.cycle)  # type: ignore[typeddict-unknown-key]
+                self.scope["has_come"] = partial(_has_come, self.cycle)  # type: ignore[typeddict-unknown-key]
 
     def _answer(self, quick: Quick) -> bool:
         """Answer at once, if this needs no application and no other answer is still to come."""
@@ -313,3 +315,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer = None
         if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
+
+
+def _has_come(cycle: RequestResponseCycle) -> bool:
+    return not cycle.more_body

@@ -18,7 +18,7 @@ from imgserve.api.http.parts import media_type_in
 from imgserve.api.openapi import BINARY, Schema, reference
 from imgserve.api.parsing import parsed
 from imgserve.api.routes import CALL_BYTES
-from imgserve.api.v1.form import JOB, Form, form_schema, once, whole
+from imgserve.api.v1.form import JOB, Form, form_schema, whole
 from imgserve.api.v1.json_body import MediaTypeUnsupported, check_plain, object_in
 from imgserve.engine.ondemand import OnDemand, Pour, Take, by_chunks
 from imgserve.errors import ImgserveError, Path
@@ -73,6 +73,7 @@ class PictureBody:
         self._form: Form | None = None
         self._is_read = False
         self._on_gone: OnGone = scope["on_gone"]
+        self._has_come: Callable[[], bool] = scope.get("has_come", bool)
 
     async def job(self, parse: Callable[[dict[str, object]], T]) -> T:
         """The JSON, of the body or of the first part, as ``parse`` reads it.
@@ -103,7 +104,7 @@ class PictureBody:
                 if isinstance(source, Source):
                     fetch = on_demand.open(source, principal)
                 else:
-                    fetch = self._received(source, on_demand)
+                    fetch = await self._received(source, on_demand)
             with fetch:
                 yield fetch
 
@@ -111,12 +112,15 @@ class PictureBody:
         """As that of the scope, for a client that hangs up after its request: the reader notices one before that."""
         return self._on_gone(lambda: callback() if self._is_read else None)
 
-    def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
+    async def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
         if isinstance(source, Inline):
-            return on_demand.receive(by_chunks(once(source.data)), len(source.data))
+            return on_demand.received(source.data)
         if isinstance(source, Upload):
             assert self._form is not None, "a part is expected in a multipart body only"
             return on_demand.receive(self._noting_end(by_chunks(self._form.picture(source.part))), self._length)
+        if self._has_come():
+            self._is_read = True
+            return on_demand.received(await self._incoming.next())
         return on_demand.receive(self._noting_end(self._incoming.into), self._length)
 
     def _noting_end(self, pour: Pour) -> Pour:
