@@ -270,6 +270,29 @@ def test_what_libvips_compresses(encode: Encode) -> None:
     assert settings.deflate_levels(encode) is None
 
 
+@pytest.mark.parametrize("height", [1, 2, 31, 32, 33, 640])
+def test_a_drawing_is_known_by_some_of_its_rows(height: int) -> None:
+    """Whether its pixels are at hand, as those of a small result are, or libvips leaves the other rows out."""
+    lined = Image.new("RGB", (120, height), "white")
+    ImageDraw.Draw(lined).line((0, 0, 119, height - 1), fill=(200, 30, 30), width=3)
+    grained = Image.fromarray(np.random.default_rng(7).integers(0, 255, (height, 120, 3), np.uint8))
+    for picture, is_drawing in ((lined, True), (grained, False)):
+        image = pyvips.Image.new_from_memory(picture.tobytes(), 120, height, 3, "uchar")
+        assert save._is_drawing(image) is is_drawing
+        assert save._is_drawing(image, picture.tobytes()) is is_drawing
+
+
+@pytest.mark.parametrize("side", [900, 1100])
+def test_a_drawing_is_written_without_filters(side: int) -> None:
+    """On both sides of the size up to which its pixels are copied at once."""
+    drawing = Image.new("RGB", (side, side), "white")
+    ImageDraw.Draw(drawing).ellipse((100, 100, 800, 700), fill=(20, 90, 200))
+    file = render_bytes(pictures.encoded(drawing, "png"), Resize(), (side, side), "png")
+    assert opened(file).convert("RGB").tobytes() == drawing.tobytes()
+    rows = zlib.decompress(b"".join(body for name, body in chunks_of(file) if name == b"IDAT"))
+    assert set(rows[:: 1 + 3 * side]) == {0}
+
+
 def test_a_large_result_is_written_by_libvips(monkeypatch: pytest.MonkeyPatch) -> None:
     """It needs no copy in memory."""
     source = pictures.encoded(pictures.detailed(100, 80), "png")

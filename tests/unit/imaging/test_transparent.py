@@ -102,8 +102,12 @@ def test_frames_of_a_film() -> None:
 
 @pytest.mark.parametrize("at", [(0, 0), (99, 31), (0, 32), (50, 99)])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_one_transparent_pixel_is_enough(render: Render, mode: str, at: tuple[int, int]) -> None:
-    """Wherever it is: opaque pictures are made smaller without their alpha."""
+@pytest.mark.parametrize("band", [500_000, 700])
+def test_one_transparent_pixel_is_enough(
+    render: Render, monkeypatch: pytest.MonkeyPatch, band: int, mode: str, at: tuple[int, int]
+) -> None:
+    """Wherever it is, in the last band too: opaque pictures are made smaller without their alpha."""
+    monkeypatch.setattr(scale, "_BAND_PIXELS", band)
     image = Image.new(mode, (100, 100), (200,) * (len(mode) - 1) + (255,))
     image.putpixel(at, (0,) * len(mode))
     result = np.asarray(render(encoded(image, "png"), Resize(), (50, 50)))

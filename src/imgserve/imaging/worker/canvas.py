@@ -99,10 +99,10 @@ def frames_of(image: pyvips.Image) -> Iterator[pyvips.Image]:
 
     The first one has the metadata of the roll, the others have none.
     """
-    height = image.get(PAGE_HEIGHT)
-    for top in range(0, image.height - height + 1, height):
-        frame = image.crop(0, top, image.width, height)
-        yield vips.computed(frame) if top else frame.copy_memory()
+    height, region = image.get(PAGE_HEIGHT), pyvips.Region.new(image)
+    yield image.crop(0, 0, image.width, height).copy_memory()
+    for top in range(height, image.height - height + 1, height):
+        yield vips.part_of(image, region, top, height)
 
 
 def roll(frames: list[pyvips.Image]) -> pyvips.Image:

@@ -32,13 +32,13 @@ _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"st
 _WITH_PROFILE = {"keep": "icc"} if pyvips.at_least_libvips(8, 15) else {}
 _METADATA = ("exif-data", "iptc-data", "xmp-data", "photoshop-data", "icc-profile-data")
 _PLAIN_BANDS = {1, 3}
-_SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 _OPAQUE = 255
 _MAX_QUICK_PIXELS = 8_000_000  # libvips encodes a larger result without a copy in memory
 # The ratio of pixels equal to their neighbour: up to 0.5 in photographs (0.6 on white), from 0.8 on in drawings.
 _LOADER = "vips-loader"
 _DRAWN_FROM = 0.7
-_ROWS_COMPARED = 64
+_ROWS_COMPARED = 32
+_MOST_AT_ONCE = 1_000_000  # pixels, which take less time to copy than libvips takes to begin to leave rows out
 _NOTHING = Extras()
 
 
@@ -102,11 +102,12 @@ def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
     levels = settings_of_format.deflate_levels(encode)
     if levels is None or not png.is_there() or image.width * image.height > _MAX_QUICK_PIXELS:
         return None
-    is_drawing = _is_drawing(image)
+    width, height = image.width, image.height
+    pixels = vips.pixels(image, width, height) if width * height <= _MOST_AT_ONCE else None
+    is_drawing = _is_drawing(image, pixels)
     if is_drawing and _is_plain_png(image):
-        width, height = image.width, image.height
-        pixels = turbojpeg.Decoded(width, height, image.bands, vips.pixels(image, width, height))
-        return png.unfiltered(pixels, (image.xres, image.yres), levels[is_drawing])
+        decoded = turbojpeg.Decoded(width, height, image.bands, pixels or vips.pixels(image, width, height))
+        return png.unfiltered(decoded, (image.xres, image.yres), levels[is_drawing])
     settings = {**settings_of_format.of(encode, "png", is_drawing=is_drawing), "compression": 0}
     target = pyvips.Target.new_to_memory()
     save(image, "png", settings, None, target)
@@ -264,14 +265,20 @@ def _timed(image: pyvips.Image, encode: Encode, frames: int) -> pyvips.Image:
     return image
 
 
-def _is_drawing(image: pyvips.Image) -> bool:
-    """Whether it was an SVG, or most pixels are equal to their left neighbour, as in flat colours and lines."""
-    if image.width == 1 or (vips.has(image, _LOADER) and str(image.get(_LOADER)).startswith("svg")):
+def _is_drawing(image: pyvips.Image, pixels: bytes | None = None) -> bool:
+    """Whether it was an SVG, or most pixels are equal to their left neighbour, as in flat colours and lines.
+
+    ``pixels``: all of them, if they are at hand.
+    """
+    width, height, pixel_bytes = image.width, image.height, vips.pixel_bytes(image)
+    if width == 1 or (vips.has(image, _LOADER) and str(image.get(_LOADER)).startswith("svg")):
         return True
-    every = image.height // _ROWS_COMPARED
-    rows = image.subsample(1, every) if every > 1 else image
-    pixels = vips.pixels(rows, rows.width, rows.height)
-    return repeats.share(pixels, rows.width, rows.bands * _SAMPLE_BYTES[image.format]) >= _DRAWN_FROM
+    every, row_bytes = max(height // _ROWS_COMPARED, 1), width * pixel_bytes
+    if pixels is None:
+        rows = vips.pixels(image.subsample(1, every), width, height // every)
+    else:
+        rows = b"".join(pixels[at : at + row_bytes] for at in range(0, len(pixels), row_bytes * every))
+    return repeats.share(rows, width, pixel_bytes) >= _DRAWN_FROM
 
 
 def _flattened(image: pyvips.Image, background: list[int]) -> pyvips.Image:

@@ -5,7 +5,7 @@ thumbnail multiplies in 8 bits and rounds down, which darkens nearly transparent
 """
 
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import pyvips
 
@@ -60,22 +60,38 @@ def _of_stored_values(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvip
         return _nearest(image, whole)
     if not image.hasalpha():
         return _resized(image, whole, kernel)
-    image = image.copy_memory()  # it is read twice
-    opaque = _OPAQUE[image.format]
-    if _is_opaque(image, opaque):  # most pictures do not need their alpha; without it a third of the work is left
+    if vips.has_metadata(image) or image.width * image.height > _BAND_PIXELS:
+        image = image.copy_memory()  # it is read twice; the rows of a later frame of an animation are at hand
+    opaque, rows = _OPAQUE[image.format], _Rows(image)
+    if _is_opaque(rows, opaque):  # most pictures do not need their alpha; without it a third of the work is left
         if image.format == "uchar" and _is_quick(image, whole, kernel):
-            return _quickly(image, whole, _OF_STORED[image.bands])
+            return _described(_made_of(rows, whole, _OF_STORED[image.bands]), image)
         return _resized(image.extract_band(0, n=image.bands - 1), whole, kernel).bandjoin(opaque)
     if _is_quick(image, whole, kernel):
         return _by_alpha(image, whole)
     return _resized(image.premultiply(), whole, kernel).unpremultiply().rint().cast(image.format)
 
 
-def _is_opaque(image: pyvips.Image, opaque: int) -> bool:
-    if image.format != "uchar":
-        return bool(image[-1].min() == opaque)
-    bands = image.bands
-    alphas = (bytes(strip)[bands - 1 :: bands] for strip in vips.strips(image, 0, image.height))
+class _Rows:
+    """The rows of an image, for ``resizer.in_bands``. Those of the last call are kept, for who asks for them again."""
+
+    def __init__(self, image: pyvips.Image) -> None:
+        self.image, self.bands = image, image.bands
+        self.width, self.height = image.width, image.height
+        self._last, self._pixels = (0, 0), b""
+
+    def __call__(self, first: int, count: int) -> bytes:
+        if (first, count) != self._last:
+            self._last, self._pixels = (first, count), b"".join(vips.strips(self.image, first, count))
+        return self._pixels
+
+
+def _is_opaque(rows: _Rows, opaque: int) -> bool:
+    if rows.image.format != "uchar":
+        return bool(rows.image[-1].min() == opaque)
+    count = max(_BAND_PIXELS // rows.width, 1)
+    bands = ((first, min(count, rows.height - first)) for first in range(0, rows.height, count))
+    alphas = (rows(*band)[rows.bands - 1 :: rows.bands] for band in bands)
     return all(alpha.count(opaque) == len(alpha) for alpha in alphas)
 
 
@@ -95,25 +111,23 @@ def _by_alpha(image: pyvips.Image, whole: Size) -> pyvips.Image:
 
 
 def _quickly(image: pyvips.Image, whole: Size, samples: resizer.Samples) -> pyvips.Image:
-    pixels = resizer.in_bands(
-        partial(_rows, image),
-        image.width,
-        image.height,
-        (0, 0, image.width, image.height),
-        whole,
-        samples,
-        most_pixels=_BAND_PIXELS,
-    )
-    result = pyvips.Image.new_from_memory(pixels, whole.width_px, whole.height_px, image.bands, image.format)
-    result = result.copy(interpretation=image.interpretation, xres=image.xres, yres=image.yres)
-    if not vips.has_more_fields(image, result):
+    return _described(_made_of(_Rows(image), whole, samples), image)
+
+
+def _made_of(rows: _Rows, whole: Size, samples: resizer.Samples) -> pyvips.Image:
+    """In memory, without the metadata."""
+    image, part = rows.image, (0, 0, rows.width, rows.height)
+    pixels = resizer.in_bands(rows, rows.width, rows.height, part, whole, samples, most_pixels=_BAND_PIXELS)
+    result = pyvips.Image.new_from_memory(pixels, whole.width_px, whole.height_px, rows.bands, image.format)
+    return result.copy(interpretation=image.interpretation, xres=image.xres, yres=image.yres)
+
+
+def _described(result: pyvips.Image, image: pyvips.Image) -> pyvips.Image:
+    """With the metadata of ``image``, which is in memory."""
+    if not vips.has_metadata(image):
         return result  # the later frames of an animation have no metadata
     described = image.crop(0, 0, 1, 1)  # with the metadata, which only an operation of libvips passes on
     return described.insert(result, 0, 0, expand=True)
-
-
-def _rows(image: pyvips.Image, first: int, count: int) -> bytes:
-    return b"".join(vips.strips(image, first, count))
 
 
 def _resized(image: pyvips.Image, whole: Size, kernel: Kernel) -> pyvips.Image:

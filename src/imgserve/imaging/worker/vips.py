@@ -3,6 +3,7 @@
 import ctypes
 import threading
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import pyvips
 
@@ -16,6 +17,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _FEW_LETTERS = 5  # a line with fewer is a number without a meaning for users
 _KEEP_BYTES = 256 << 20
 _STRIP_ROWS = 32  # libvips' operations are fastest on pixels that the processor's cache holds
+_SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 _SIZELESS = b'<svg xmlns="http://www.w3.org/2000/svg"><text y="9" font-family="%s">Aa</text></svg>'
 _WARM_UP = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">Aa</text></svg>'
 
@@ -101,10 +103,15 @@ def strips(image: pyvips.Image, first: int, count: int) -> Iterator[bytes]:
         yield region.fetch(0, top, width, min(_STRIP_ROWS, end - top))
 
 
-def computed(image: pyvips.Image) -> pyvips.Image:
-    """In memory, without metadata, computed in this thread as in ``pixels``."""
-    samples = b"".join(strips(image, 0, image.height))
-    memory = pyvips.Image.new_from_memory(samples, image.width, image.height, image.bands, image.format)
+def pixel_bytes(image: pyvips.Image) -> int:
+    """Of one pixel of 8 or 16 bits a sample."""
+    return int(image.bands) * _SAMPLE_BYTES[image.format]
+
+
+def part_of(image: pyvips.Image, region: pyvips.Region, top: int, height: int) -> pyvips.Image:
+    """These rows of the image, which ``region`` is of, in memory, without metadata, computed as in ``pixels``."""
+    samples = region.fetch(0, top, image.width, height)
+    memory = pyvips.Image.new_from_memory(samples, image.width, height, image.bands, image.format)
     return memory.copy(interpretation=image.interpretation)
 
 
@@ -113,9 +120,17 @@ def has(image: pyvips.Image, field: str) -> bool:
     return int(image.get_typeof(field)) != 0
 
 
-def has_more_fields(image: pyvips.Image, plain: pyvips.Image) -> bool:
-    """Than ``plain``, which has no metadata. They are counted, since pyvips fails to list names that are no text."""
-    return _fields(image) > _fields(plain)
+def has_metadata(image: pyvips.Image) -> bool:
+    """Whether it has more fields than any image. They are counted, since pyvips fails to list names that are no text.
+
+    An image that a decoder still reads has some: the name of the decoder.
+    """
+    return _fields(image) > _fields_of_any()
+
+
+@lru_cache(maxsize=1)
+def _fields_of_any() -> int:
+    return _fields(pyvips.Image.new_from_memory(b"\0", 1, 1, 1, "uchar"))
 
 
 def _fields(image: pyvips.Image) -> int:
