@@ -58,6 +58,24 @@ async def made(
             return info, (found[0], blob.read())
 
 
+@pytest.mark.parametrize("output", ["jpeg", "webp", "png", "gif", "avif", "tiff"])
+@pytest.mark.parametrize("source", ["jpeg", "png", "webp", "gif", "tiff", "avif", "svg"])
+async def test_a_short_source_needs_no_blob(pool: Pool, source: str, output: Format) -> None:
+    data = SVG if source == "svg" else pictures.encoded(pictures.scene(90, 60), source)
+    wish = Given(Recipe(SMALL, Encode(format=output)))
+    expected = await made(pool, data, wish)
+    info, found = await pool.made(data, wish, DEFAULT_LOAD, NO_DEFAULTS)
+    assert found is not None
+    with found[1] as blob:
+        assert (info, (found[0], blob.read())) == expected
+
+
+async def test_a_short_source_that_is_none(pool: Pool) -> None:
+    for data in (b"", b"no picture", PHOTO[:300]):
+        with pytest.raises(SourceUnreadable):
+            await pool.made(data, Given(Recipe(SMALL, Encode(format="png"))), DEFAULT_LOAD, NO_DEFAULTS)
+
+
 @pytest.mark.parametrize("output", ["jpeg", "webp", "png"])
 @pytest.mark.parametrize("source", ["jpeg", "png", "webp", "gif", "tiff"])
 async def test_it_is_what_two_requests_make(pool: Pool, source: SourceFormat, output: Format) -> None:

@@ -210,7 +210,7 @@ class OnDemand:
                 return None
             try:
                 async with asyncio.timeout(_SOON_S if fetch.size_bytes > _SMALL_BYTES else None):
-                    source = await fetch.finish()
+                    source = await fetch.whole()
             except TimeoutError:
                 return None
         timed = _Timed(came_at, time.perf_counter())

@@ -61,7 +61,7 @@ class RenderRequest(msgspec.Struct, frozen=True, tag="render"):
 class MakeRequest(msgspec.Struct, frozen=True, tag="make"):
     """Read the header, as ``load`` says, find the recipe for it, and render. Descriptors: the source, the result.
 
-    ``svg_cpu_s``: for a source that is an SVG, which only the worker knows.
+    ``svg_cpu_s``: for a source that is an SVG, which only the worker knows. A short source comes as ``source`` instead.
     """
 
     wish: Wish
@@ -69,6 +69,7 @@ class MakeRequest(msgspec.Struct, frozen=True, tag="make"):
     defaults: Defaults
     limits: Limits
     svg_cpu_s: float = math.inf
+    source: bytes = b""
 
 
 class DrawRequest(msgspec.Struct, frozen=True, tag="draw"):

@@ -212,7 +212,7 @@ class Pool:
 
     async def made(
         self,
-        source: Blob,
+        source: Blob | bytes,
         wish: Wish,
         load: LoadOptions,
         defaults: Defaults,
@@ -223,12 +223,13 @@ class Pool:
         on_written: Callable[[Written], object] = lambda _: None,
     ) -> tuple[ImageInfo, tuple[Rendering, Blob] | None]:
         """The header, and the finished picture, which the caller closes, by one request to a worker. None: the picture
-        needs more than the header, or there is no recipe for it.
+        needs more than the header, or there is no recipe for it. A few bytes, which fit into a packet, need no blob.
 
         The shorter deadline of an SVG is one of CPU time here. Raises as ``probe`` and ``render``.
         """
-        request = messages.MakeRequest(wish, load, defaults, self._limits, self._config.svg_timeout_s)
-        with read_only(source) as descriptors, Blob() as result:
+        blobs, short = ([], source) if isinstance(source, bytes) else ([source], b"")
+        request = messages.MakeRequest(wish, load, defaults, self._limits, self._config.svg_timeout_s, short)
+        with read_only(*blobs) as descriptors, Blob() as result:
             async with self._staff.worker(RENDER, principal, work) as child:
                 on_start()
                 reply = await self._ask(child, request, [*descriptors, result.fd], self._config.render_timeout_s)

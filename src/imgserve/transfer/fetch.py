@@ -135,10 +135,15 @@ class Fetch:
 
     async def finish(self) -> Blob:
         """The whole source, which is closed with this download. Raises the transfer's error."""
+        await self.whole()
+        return self.blob
+
+    async def whole(self) -> Blob | bytes:
+        """As ``finish``. The bytes of a small source need no blob."""
         await self.more(self.limit_bytes)
         if self._is_closed:  # since it ended, before this reader was woken
             raise _cancelled()
-        return self.blob
+        return self.content
 
     def close(self) -> None:
         """End the download if it still runs. Its memory is kept as long as it may write there."""

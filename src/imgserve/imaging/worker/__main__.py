@@ -190,7 +190,9 @@ def _file(
 
 def _made(request: messages.MakeRequest, descriptors: list[int], give_up: watch.GiveUp) -> messages.Made | Failed:
     """The server tells what is wrong with a wish: it finds the same for the same header."""
-    data, limits = _mapped(descriptors[0], is_read_whole=True), request.limits
+    *sources, result_fd = descriptors
+    data = _mapped(sources[0], is_read_whole=True) if sources else request.source
+    limits = request.limits
     watched = functools.partial(watch.cpu_time, give_up, PROBE_CPU_S)
     try:
         info = probe.probe(data, limits, is_complete=True, options=request.load, watched=watched)
@@ -203,7 +205,7 @@ def _made(request: messages.MakeRequest, descriptors: list[int], give_up: watch.
         rendering = None
     if rendering is None:
         return messages.Made(info)
-    render = functools.partial(pipeline.render, data, rendering, limits, descriptors[-1])
+    render = functools.partial(pipeline.render, data, rendering, limits, result_fd)
     if not info.is_svg:
         return messages.Made(info, render())
     with watch.cpu_time(give_up, request.svg_cpu_s, faults.too_slow(request.svg_cpu_s)):
