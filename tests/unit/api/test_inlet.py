@@ -5,7 +5,9 @@ import contextlib
 import hashlib
 import random
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -15,10 +17,13 @@ from imgserve.api.http.body import Body, Incoming
 from imgserve.api.http.connection import Server, TimedProtocol
 from imgserve.api.http.inlet import BUFFER_BYTES
 from imgserve.api.http.lingering import Lingering
+from imgserve.api.http.slots import Slots
+from imgserve.api.http.tls import Certificate
 from imgserve.errors import ImgserveError
 from imgserve.limiter import Limiter
 from imgserve.transfer.fetch import Fetch
 from tests.hostile.framings import TE, chunked, counted, request
+from tests.support.certificates import Authority
 
 LARGE = 3 * BUFFER_BYTES + 1234
 LIMITS = Body(2 * LARGE, 5.0, lowest_bytes=1000)
@@ -67,8 +72,8 @@ class Reading:
 
 
 @contextlib.asynccontextmanager
-async def serving(reading: Reading) -> AsyncIterator[tuple[str, int]]:
-    server = Server(reading, TimedProtocol, 5.0)
+async def serving(reading: Reading, certificate: Certificate | None = None) -> AsyncIterator[tuple[str, int]]:
+    server = Server(reading, TimedProtocol, 5.0, certificate, Slots(100, 100))
     with socket.create_server(("127.0.0.1", 0)) as opened:
         task = asyncio.create_task(server.serve([opened]))
         try:
@@ -109,6 +114,28 @@ def test_bodies_of_one_connection_are_whole(runner: asyncio.Runner) -> None:
                 assert await answer_in(reader) == digest(body)
             writer.close()
         assert reading.kinds == {bytes, memoryview}
+
+    runner.run(ask())
+
+
+def test_by_tls_too(runner: asyncio.Runner, tmp_path: Path) -> None:
+    key, mark, certificate = (
+        Authority(tmp_path).server_file("localhost").read_text().partition("-----BEGIN CERTIFICATE")
+    )
+    (tmp_path / "cert.pem").write_text(mark + certificate)
+    (tmp_path / "key.pem").write_text(key)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    async def ask() -> None:
+        bodies = [body_of(1), body_of(2, 10), body_of(3)]
+        secured = Certificate(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))
+        async with serving(Reading(), secured) as address:
+            reader, writer = await asyncio.open_connection(*address, ssl=trusting)
+            writer.write(b"".join(request(counted(body), body) for body in bodies))
+            for body in bodies:
+                assert await answer_in(reader) == digest(body)
+            writer.close()
 
     runner.run(ask())
 
