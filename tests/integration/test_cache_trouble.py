@@ -446,6 +446,7 @@ async def test_the_cap_holds_where_a_directory_cannot_be_listed(tmp_path: Path) 
 async def test_without_its_purges_nothing_is_trusted(tmp_path: Path, text: str | None) -> None:
     async with cache_in(tmp_path) as cache:
         await put_on_disk(cache, key_of(1), b"perhaps purged")
+        await settled(cache)  # so that its index is closed as one that knows all files
     purges = tmp_path / "purges.json"
     purges.unlink()
     if text is not None:

@@ -149,11 +149,12 @@ class Upkeep:
     def _open(self) -> None:
         self._store.open()
         try:
-            if not self._records.load():
+            are_known = self._records.load()
+            if not are_known:
                 self._store.set_aside()
                 self._records.reset()
-            # Before the first entry is written.
-            self._rebuild.begin(is_whole=take_over(self._store.directory))
+            # Before the first entry is written. An index of what was set aside knows too much.
+            self._rebuild.begin(is_whole=take_over(self._store.directory) and are_known)
             self.is_open = True
         finally:
             if not self.is_open:
