@@ -16,6 +16,8 @@ from tests.support.postgres import Postgres
 from tests.support.postgres_house import PostgresHouse
 from tests.support.queues import START
 
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+
 
 class Nodes:
     def __init__(self, server: Postgres) -> None:
@@ -31,9 +33,10 @@ class Nodes:
         on_end: Callable[[Ended], None] = lambda _: None,
     ) -> PostgresQueue:  # fmt: skip
         """Another node, which has heard the others, and they it, when this returns."""
+        before = {pid for (pid,) in self.execute(BACKENDS, signals.NAME)}  # some may be of a test that has ended
         queue = await PostgresQueue.open(self.address, config or Config(), now, on_end, role)
         self._queues.append(queue)
-        while len(self.listening()) < len(self._queues):  # noqa: ASYNC110 - the database tells nobody
+        while before.issuperset(self.listening()):  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0.01)
         return queue
 
@@ -43,7 +46,7 @@ class Nodes:
 
     def listening(self) -> list[int]:
         """The backends of the nodes that have told the others that they are there."""
-        find = "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND query = %s AND state = 'idle'"
+        find = f"{BACKENDS} AND query = %s AND state = 'idle'"
         return [int(str(pid)) for (pid,) in self.execute(find, signals.NAME, signals.NOTIFY.decode())]
 
     def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
