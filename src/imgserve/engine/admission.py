@@ -57,6 +57,11 @@ class Admission:
         self._host_fraction = host_fraction
         self._all = self._quota("", 1, "")
 
+    @property
+    def held(self) -> int:
+        """The slots that requests have."""
+        return self._slots.held
+
     @contextlib.asynccontextmanager
     async def slot(
         self,

@@ -89,6 +89,11 @@ class Runner:
         await _cancelled(self._loops)
 
     @property
+    def under_way(self) -> int:
+        """The number of attempts that run."""
+        return len(self._running)
+
+    @property
     def unsettled(self) -> tuple[int, ...]:
         """The numbers of jobs with an ended attempt that is not stored yet."""
         return tuple(self._settling.values())

@@ -420,4 +420,9 @@ class Queue(
 
     upload_parts: UploadParts | None
 
+    def share_commits(self, under_way: Callable[[], int]) -> None:
+        """``under_way`` tells how many jobs are taken in or worked on here. While they are many, a change may wait for
+        others for some milliseconds.
+        """
+
     async def aclose(self) -> None: ...

@@ -92,6 +92,7 @@ class Components:
             clock, spelling=output_spelling(None), named=self.named, webhooks=self.webhooks,
             wall_of=clock.wall_of,
         )  # fmt: skip
+        queue.share_commits(lambda: admission.held + self.runner.under_way)
         self.on_demand = OnDemand(
             self.transfers, self.pool, renderer, self.named, settings.limits, intake.defaults(),
             settings.on_demand.within(max_connections), settings.queue.quota, intake.host_quota,

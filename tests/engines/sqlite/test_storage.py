@@ -16,6 +16,7 @@ from imgserve.jobs.config import Config
 from imgserve.jobs.faults import QueueFault, QueueFull, StorageFailing
 from imgserve.jobs.model import Accepted
 from imgserve.jobs.protocol import Queue
+from imgserve.jobs.sqlite.commits import Commits
 from imgserve.jobs.sqlite.queue import FILE_NAME, SqliteQueue
 from imgserve.request.classic.spelling import number_of
 from tests.support.queues import KEY, START, accepted, claimed, ended, new_job, output, released
@@ -171,6 +172,45 @@ async def test_what_waits_for_another_commit_is_stored_at_the_close(house: Sqlit
     await house.crash()
     assert await waiting
     assert house.statuses() == {entry.number: "succeeded"}
+
+
+@pytest.fixture
+async def sharing(house: SqliteHouse, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteQueue]:
+    """A queue with six jobs under way, one of whose commits has just begun. The next waits for three changes."""
+    monkeypatch.setattr(Commits, "apart_s", 3600.0)
+    queue = await house.open()
+    assert isinstance(queue, SqliteQueue)
+    await accepted(queue, output(f"{KEY}0"))
+    await queue._committer.run(lambda _: None)  # a queue's first commit is followed by a count
+    queue.share_commits(lambda: 6)
+    yield queue
+    await house.crash()
+
+
+async def test_the_changes_of_many_jobs_share_a_commit(sharing: Queue, house: SqliteHouse, tmp_path: Path) -> None:
+    before = commits_in_wal(tmp_path)
+    early = [asyncio.create_task(accepted(sharing, output(f"{KEY}{number}"))) for number in (1, 2)]
+    for _ in range(20):  # long enough for a commit to begin
+        await asyncio.sleep(0)
+    assert len(house.statuses()) == 1
+    await accepted(sharing, output(f"{KEY}3"))
+    assert all(task.done() for task in early)
+    assert len(house.statuses()) == 4
+    assert commits_in_wal(tmp_path) == before + 1
+
+
+async def test_a_commit_that_waits_for_others_is_begun_when_the_jobs_are_few(sharing: Queue) -> None:
+    waiting = asyncio.create_task(accepted(sharing))
+    await asyncio.sleep(0)
+    sharing.share_commits(lambda: 1)
+    await waiting
+
+
+async def test_what_waits_for_the_changes_of_others_is_stored_at_the_close(sharing: Queue, house: SqliteHouse) -> None:
+    waiting = asyncio.create_task(accepted(sharing))
+    await asyncio.sleep(0)
+    await house.crash()
+    assert house.statuses()[(await waiting).number] == "accepting"
 
 
 async def test_who_takes_too_little_is_woken_again(queue: SqliteQueue) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from imgserve.errors import ImgserveError
 from imgserve.jobs.faults import QueueFault, StorageFailing
 from imgserve.jobs.sql.database import Database
+from imgserve.jobs.sql.gathering import Gathering
 from imgserve.jobs.sql.loopthread import LoopThread
 from imgserve.telemetry import logs
 
@@ -39,10 +40,12 @@ class Away(Exception):
 class Store(Protocol[D]):
     """An engine's database. All but ``failure`` is called in the committer's thread.
 
-    ``most_at_once``: the most transactions of one commit.
+    ``most_at_once``: the most transactions of one commit. ``apart_s``: how long after the beginning of a commit the
+    next one may begin, while many jobs are under way.
     """
 
     most_at_once: int
+    apart_s: float
 
     def open(self, prepare: Callable[[D], None]) -> D:
         """Connect, and run ``prepare``. Raises StorageFailing."""
@@ -61,7 +64,8 @@ class Store(Protocol[D]):
 class Committer(Generic[D]):
     """The only user of the connection that writes. ``on_commit`` is called on the event loop after each commit.
 
-    One commit is under way at a time. Transactions that come meanwhile go into the next one, in their order.
+    One commit is under way at a time. Transactions that come meanwhile go into the next one, in their order; while many
+    jobs are under way, it waits for more of them (``gathering``).
     """
 
     def __init__(self, store: Store[D], on_commit: Callable[[D], None]) -> None:
@@ -73,11 +77,17 @@ class Committer(Generic[D]):
         self._apart: list[_Entry[D]] = []
         self._is_busy = False
         self._is_wanted = False  # whether one of the pending waits for no other
+        self._gathering = Gathering(store.apart_s, self._send)
         self._timer: asyncio.TimerHandle | None = None  # for the pending that do
         self._away: Away | None = None
         self._idle = asyncio.Event()
         self._connection: D | None = None
         self._failure: StorageFailing | None = None
+
+    def share(self, under_way: Callable[[], int]) -> None:
+        """``under_way``: the number of jobs whose changes are to share commits."""
+        self._gathering.under_way = under_way
+        self._look_again()
 
     @property
     def failure(self) -> StorageFailing | None:
@@ -123,6 +133,7 @@ class Committer(Generic[D]):
 
     async def aclose(self) -> None:
         """Finish what is pending, then close the file."""
+        self.share(lambda: 0)
         self._start()
         while self._is_busy:
             self._idle.clear()
@@ -136,11 +147,18 @@ class Committer(Generic[D]):
             entry.resolve(self._fault())
             return
         self._pending.append(entry)
-        if patience_s <= 0.0:
+        if self._gathering.is_waiting:
+            self._look_again()
+        elif patience_s <= 0.0:
             self._start()
         elif self._timer is None or self._timer.when() > self._loop.time() + patience_s:
             self._stop_timer()
             self._timer = self._loop.call_later(patience_s, self._waited)
+
+    def _look_again(self) -> None:
+        """Begin a commit that has waited long enough."""
+        if self._gathering.is_waiting and not self._gathering.waits(len(self._pending)):
+            self._loop.call_soon(self._send, context=contextvars.Context())
 
     def _waited(self) -> None:
         self._timer = None
@@ -160,11 +178,14 @@ class Committer(Generic[D]):
             self._loop.call_soon(self._send, context=contextvars.Context())
 
     def _send(self) -> None:
-        """Hand the next batch to the thread, or become idle."""
+        """Hand the next batch to the thread, wait for more of it, or become idle."""
         most = self._store.most_at_once
         if self._apart:
             batch = [self._apart.pop(0)]
+        elif self._is_wanted and self._gathering.waits(len(self._pending)):
+            return
         elif self._is_wanted:
+            self._gathering.began()
             batch, self._pending = self._pending[:most], self._pending[most:]
             self._is_wanted = bool(self._pending)
             if not self._pending:

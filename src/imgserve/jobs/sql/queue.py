@@ -299,6 +299,9 @@ class SqlQueue(Generic[D]):
         )
         return settled.is_ours
 
+    def share_commits(self, under_way: Callable[[], int]) -> None:
+        self._committer.share(under_way)
+
     async def take_outbox(self, entries: int, now: float) -> OutboxWork:
         return await self._repairing(
             lambda: self._committer.run(lambda db: outbox.take(db, entries, now), survives_power_loss=False)
