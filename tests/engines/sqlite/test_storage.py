@@ -176,26 +176,26 @@ async def test_what_waits_for_another_commit_is_stored_at_the_close(house: Sqlit
 
 @pytest.fixture
 async def sharing(house: SqliteHouse, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteQueue]:
-    """A queue with six jobs under way, one of whose commits has just begun. The next waits for three changes."""
+    """A queue with eight jobs under way, one of whose commits has just begun. The next waits for four changes."""
     monkeypatch.setattr(Commits, "apart_s", 3600.0)
     queue = await house.open()
     assert isinstance(queue, SqliteQueue)
     await accepted(queue, output(f"{KEY}0"))
     await queue._committer.run(lambda _: None)  # a queue's first commit is followed by a count
-    queue.share_commits(lambda: 6)
+    queue.share_commits(lambda: 8)
     yield queue
     await house.crash()
 
 
 async def test_the_changes_of_many_jobs_share_a_commit(sharing: Queue, house: SqliteHouse, tmp_path: Path) -> None:
     before = commits_in_wal(tmp_path)
-    early = [asyncio.create_task(accepted(sharing, output(f"{KEY}{number}"))) for number in (1, 2)]
+    early = [asyncio.create_task(accepted(sharing, output(f"{KEY}{number}"))) for number in (1, 2, 3)]
     for _ in range(20):  # long enough for a commit to begin
         await asyncio.sleep(0)
     assert len(house.statuses()) == 1
-    await accepted(sharing, output(f"{KEY}3"))
+    await accepted(sharing, output(f"{KEY}4"))
     assert all(task.done() for task in early)
-    assert len(house.statuses()) == 4
+    assert len(house.statuses()) == 5
     assert commits_in_wal(tmp_path) == before + 1
 
 

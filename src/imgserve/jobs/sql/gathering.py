@@ -9,8 +9,9 @@ import contextvars
 import math
 from collections.abc import Callable
 
-# With fewer jobs a change that waits finds few others. PostgreSQL's commit_siblings has the same default.
-MANY = 5
+# With fewer jobs a change that waits finds few others. A job counts until its end is stored, after its client has seen
+# the result, so these are more than four clients.
+MANY = 8
 
 
 class Gathering:
