@@ -4,9 +4,10 @@ Presets, files of the command line, renders and the outputs of jobs have this on
 ``parse_recipe(dump_recipe(recipe)) == recipe``. Paths of faults begin at the recipe.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 
@@ -30,7 +31,11 @@ OPERATIONS: Mapping[str, type[Operation]] = {name_of(struct): struct for struct 
 
 # Their names are taken, so that a client can learn that a later version has them.
 LATER = ("duotone", "mask", "text")
-_FIELDS = ("load", "operations", "encode", "preset")
+_OWN_FIELDS = ("load", "operations", "encode")
+_FIELDS = (*_OWN_FIELDS, "preset")
+_SCALARS = (str, int, float, type(None))
+# Of texts that are repeated: most recipes have less than 200 characters.
+_LONGEST_REMEMBERED = 1_000
 _TAG = "operation"
 _ENCODE_IN_ROWS = "output"
 NO_PRESETS: Mapping[str, Recipe] = MappingProxyType({})
@@ -58,6 +63,12 @@ def parse_recipe(
     if presets_only:
         check_presets_only(name for name in _FIELDS if name in fields)
     check_names(fields, (*_FIELDS, *beside), (), faults)
+    spelling = None if faults or "preset" in fields else _spelling_of(fields)
+    return _recipe_of(fields, presets, faults) if spelling is None else _remembered(spelling)
+
+
+def _recipe_of(fields: Mapping[str, object], presets: Mapping[str, Recipe], faults: Faults) -> Recipe:
+    """Raises RequestInvalid with ``faults`` and all others."""
     recipe = Recipe(())
     if "preset" in fields:
         recipe = faults.attempt(("preset",), find_preset, fields["preset"], presets) or recipe
@@ -73,6 +84,36 @@ def parse_recipe(
         faults.extend(RequestInvalid(*faults_of(encode)).beneath(("encode",)).faults)
     faults.raise_any()
     return msgspec.structs.replace(recipe, load=load, encode=encode)
+
+
+class _Spelling(str):
+    """The text of ``fields``, by which equal ones are found."""
+
+    fields: Mapping[str, object]
+
+
+# A site asks for few recipes, in each of its jobs, and to read one takes four times as long.
+@lru_cache(maxsize=256)
+def _remembered(spelling: _Spelling) -> Recipe:
+    return _recipe_of(spelling.fields, NO_PRESETS, Faults())
+
+
+def _spelling_of(fields: Mapping[str, object]) -> _Spelling | None:
+    """That of the recipe's own fields; None for a long recipe, or one of pictures, whose URLs may have logins."""
+    own = {name: fields[name] for name in _OWN_FIELDS if name in fields}
+    if not all(isinstance(value, _SCALARS) and name != "image" for name, value in _leaves(own)):
+        return None
+    spelling = _Spelling(repr(own))  # unlike JSON it tells infinity from null
+    spelling.fields = own
+    return spelling if len(spelling) <= _LONGEST_REMEMBERED else None
+
+
+def _leaves(own: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The values in the objects of a recipe, and what stands in the place of such an object, by their names."""
+    for name, value in own.items():
+        is_short = name == "operations" and isinstance(value, list) and len(value) <= MAX_OPERATIONS
+        for one in cast(list[object], value) if is_short else [value]:
+            yield from one.items() if isinstance(one, dict) else ((name, one),)
 
 
 def parse_operations(value: object) -> tuple[Operation, ...]:

@@ -199,3 +199,33 @@ def test_operations_beside_a_preset_are_a_fault() -> None:
 def test_fields_of_others_stand_beside_it() -> None:
     assert parse_recipe({"source": 1, "operations": []}, beside=("source",)) == Recipe(())
     assert faults_of({"source": 1}) == "source: unknown"
+
+
+def scaled(width: object, quality: object = 80) -> dict[str, object]:
+    """A new object each time."""
+    return {"operations": [{"operation": "resize", "width": width}], "encode": {"quality": quality}}
+
+
+def test_a_recipe_that_comes_again_is_the_one_that_was_read() -> None:
+    assert parse_recipe(scaled(321)) is parse_recipe({**scaled(321), "name": "x"}, beside=("name",))
+    assert parse_recipe(scaled(321)) != parse_recipe(scaled(322))
+
+
+@pytest.mark.parametrize("other", [True, "80", [80], {"a": 80}, float("inf"), float("nan")])
+def test_a_value_that_looks_like_one_that_was_read_is_still_refused(other: object) -> None:
+    parse_recipe(scaled(80))
+    for value in (scaled(other), scaled(80, other)):
+        with pytest.raises(RequestInvalid):
+            parse_recipe(value)
+
+
+def test_fields_of_others_are_refused_beside_a_recipe_that_was_read() -> None:
+    parse_recipe({**scaled(80), "name": "x"}, beside=("name",))
+    with pytest.raises(RequestInvalid, match="name"):
+        parse_recipe({**scaled(80), "name": "x"})
+
+
+def test_recipes_with_pictures_are_not_remembered() -> None:
+    drawn = {"operations": [{"operation": "composite", "image": "http://user:secret@host.test/logo.png"}]}
+    assert parse_recipe(drawn) == parse_recipe(drawn)
+    assert parse_recipe(drawn) is not parse_recipe(drawn)
