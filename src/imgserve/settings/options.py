@@ -5,6 +5,7 @@ some are flags too. One in a table, ``[get.imgproxy] path``, is ``IMGSERVE_GET_I
 ``load``, by the command line and by docs/generate.py.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType
@@ -17,6 +18,7 @@ from imgserve.setting import Secret, Section, Setting, Text
 from imgserve.settings.tree import Settings
 
 VARIABLE_PREFIX = "IMGSERVE_"
+_MOST_KEPT = 1000  # each named preset, credential or picture of a file is a Config of its own
 
 
 class Option(Struct, frozen=True):
@@ -100,23 +102,44 @@ def declared(root: type[Struct], names_in: Callable[[str], Iterable[str]] = lamb
 
 
 def _walk(config: type[Struct], above: Table, names_in: Callable[[str], Iterable[str]]) -> Iterator[Option | Table]:
+    for one in _own(config, above):
+        if isinstance(one, Option):
+            yield one
+            continue
+        table, kind = one.table, one.kind
+        if one.is_in_file:
+            yield table
+        if not table.has_names:
+            yield from _walk(kind, table, names_in)
+        for name in names_in(table.name) if table.has_names else ():
+            inner = Table(f"{table.name}.{name}", f"{table.target}.{name}", table.title)
+            yield inner
+            yield from _walk(get_args(kind)[1], inner, names_in)
+
+
+class _Inner(NamedTuple):
+    """A Config within another one, or a dict of them. Not ``is_in_file``: its settings stand in the table above."""
+
+    table: Table
+    kind: Any
+    is_in_file: bool
+
+
+@functools.lru_cache(_MOST_KEPT)
+def _own(config: type[Struct], above: Table) -> tuple[Option | _Inner, ...]:
+    """The settings of a Config itself, and what stands within it. Kept, since to read a type takes long."""
+    own = list[Option | _Inner]()
     for field in msgspec.structs.fields(config):
         target, kind = _joined(above.target, field.name), _bare(field.type)
         for extra in get_args(field.type)[1:]:
             if isinstance(extra, Setting):
                 option = _option(field, extra, above, target)
-                yield from _places(option) if _is_secret(kind) else (option,)
+                own += _places(option) if _is_secret(kind) else (option,)
             elif isinstance(extra, Section):
                 has_names = get_origin(kind) is dict
                 table = Table(_joined(above.name, extra.table), target, extra.title or above.title, has_names)
-                if extra.table:
-                    yield table
-                if not has_names:
-                    yield from _walk(kind, table, names_in)
-                for name in names_in(table.name) if has_names else ():
-                    inner = Table(f"{table.name}.{name}", f"{target}.{name}", table.title)
-                    yield inner
-                    yield from _walk(get_args(kind)[1], inner, names_in)
+                own.append(_Inner(table, kind, bool(extra.table)))
+    return tuple(own)
 
 
 def _option(field: msgspec.structs.FieldInfo, setting: Setting, above: Table, target: str) -> Option:
