@@ -92,7 +92,7 @@ async def test_the_error_keeps_nothing_of_its_request(components: Components, tm
         path = f"/unsafe/20x20/{name}"
         scope = Request(
             type="http", method="GET", path=path, raw_path=path.encode(), query_string=b"", headers=[], cors=(),
-            http_version="1.1", client=("127.0.0.1", 1), request_id="r",
+            http_version="1.1", client=("127.0.0.1", 1), request_id="r", on_gone=lambda _: lambda: None,
         )  # fmt: skip
         is_gone = asyncio.Event()
         ref = weakref.ref(scope, lambda _: loop.call_soon_threadsafe(is_gone.set))
