@@ -128,7 +128,7 @@ async def loaded(
 
 @contextlib.asynccontextmanager
 async def memory(*pids: int) -> AsyncIterator[list[float]]:
-    """MiB of the trees together, read twice a second while the block runs."""
+    """MiB of the trees together, read twice a second while the block runs, and at its end if it was shorter."""
     samples: list[float] = []
 
     async def sample() -> None:
@@ -144,6 +144,8 @@ async def memory(*pids: int) -> AsyncIterator[list[float]]:
     finally:
         sampling.cancel()
         await asyncio.gather(sampling, return_exceptions=True)
+        if not samples and (total := await asyncio.to_thread(tree_mib, *pids)) is not None:
+            samples.append(total)
 
 
 def tree_mib(*pids: int) -> float | None:
