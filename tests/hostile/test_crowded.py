@@ -117,7 +117,9 @@ def test_a_refused_client_that_sends_its_request_in_parts_reads_why(tmp_path: Pa
 def test_a_flood_of_refused_clients_holds_few_descriptors(tmp_path: Path) -> None:
     with daemon(tmp_path, max_connections=1, request_header_timeout_s=60) as server, connected(server) as taken:
         taken.sendall(HALF)
-        before = open_descriptors(server)
+        with connected(server) as first:
+            assert first.recv(12) == b"HTTP/1.1 503"
+        before = open_descriptors(server)  # with that of the one before, which has been accepted by now
         with ExitStack() as stack:
             for _ in range(3 * MOST):
                 client = stack.enter_context(connected(server))
