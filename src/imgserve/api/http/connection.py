@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -31,10 +31,11 @@ from imgserve.telemetry import logs
 
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
 # raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
-# connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete. Used: STATUS_LINE,
-# HIGH_WATER_LIMIT; servers, server_state, lifespan.state, should_exit, on_tick; loop, transport, parser, pipeline,
-# flow, url, headers, on_body, on_response_complete, _unset_keepalive_if_required, and body, disconnected, keep_alive,
-# message_event, more_body, response_started, response_complete and transport of cycle.
+# connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete, on_response_complete; of
+# FlowControl: resume_reading. Used: STATUS_LINE, HIGH_WATER_LIMIT; servers, server_state, lifespan.state, should_exit,
+# on_tick; loop, transport, parser, pipeline, flow, url, headers, on_body, on_response_complete,
+# _unset_keepalive_if_required, and body, disconnected, keep_alive, message_event, more_body, response_started,
+# response_complete and transport of cycle.
 
 BACKLOG = 2048
 # A smaller piece of a body is copied, so that several are written at once: a write costs more than the copy.
@@ -122,8 +123,21 @@ class Server(uvicorn.Server):
         yield
 
 
+class _Flow(FlowControl):
+    """``is_held``: nothing more is read, not even by a request that waits for its body."""
+
+    is_held = False
+
+    def resume_reading(self) -> None:
+        if not self.is_held:
+            super().resume_reading()
+
+
 class TimedProtocol(HttpToolsProtocol):
     """Ends a connection whose next header is not complete in ``header_timeout_s``.
+
+    One request at most waits for the answer to another: uvicorn makes objects of all that a client sends ahead, some
+    kilobytes for a head of 30 bytes, and reads on with each answer.
 
     The scope has ``on_gone`` and, with a body, ``pour``, for the body's reader to call after ``receive``, and
     ``has_come``: whether the next message has all that is left of it.
@@ -142,12 +156,14 @@ class TimedProtocol(HttpToolsProtocol):
         self._is_lost = False
         self._on_gone: set[Callable[[], object]] = set()
         self._is_over = False  # nothing more is read; answers are still to come
+        self._answered_first: RequestResponseCycle | None = None  # while ``cycle`` waits for its answer
         self.on_lost: Callable[[], None] | None = None
         self.quick: Quick | None = None
         self._is_answered = False  # by ``quick``, before the request's end
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.flow = self._flow = _Flow(transport)
         self._start_timer()
 
     @property
@@ -172,20 +188,30 @@ class TimedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing() or self._is_over:
             return
+        if self._flow.is_held:
+            self._framing.keep(data)
+            return
         self._unset_keepalive_if_required()
         # Bytes that begin no request (a blank line, the rest of a refused body) have stopped uvicorn's idle timer.
         if self._timer is None and (self.cycle is None or self.cycle.response_complete):
             self._start_timer()
         try:
-            for piece in self._framing.split(data):
-                self._feed(piece)
+            self._split(data)
         except RequestRefused as error:
             self._refuse(error.status)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(400)
         else:
-            if self._timer is None and self._framing.is_in_header:
+            if self._timer is None and self._framing.is_in_header and not self._flow.is_held:
                 self._start_timer()
+
+    def _split(self, data: bytes) -> None:
+        for piece in self._framing.split(data):
+            self._feed(piece)
+            if self.pipeline:
+                self._flow.pause_reading()
+                self._flow.is_held = True
+                return
 
     def _feed(self, piece: Piece) -> None:
         if isinstance(piece, Head):
@@ -249,7 +275,9 @@ class TimedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self.headers += self._body_fields
         if self.quick is None or not self._answer(self.quick):
+            before = self.cycle
             super().on_headers_complete()
+            self._answered_first = before if self.pipeline else None
             self.cycle.transport = cast(asyncio.Transport, Joined(self.transport, self.loop))
             if self._body_fields:
                 self.scope["pour"] = partial(self._pour, self.cycle)  # type: ignore[typeddict-unknown-key]
@@ -276,6 +304,19 @@ class TimedProtocol(HttpToolsProtocol):
         """The head is complete; for httptools there is no body."""
         self._is_in_head = False
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._flow.is_held:
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Read what came behind the request that waited, once its turn has come."""
+        if self._flow.is_held and not self.pipeline and not self.transport.is_closing():
+            self._flow.is_held = False
+            self._flow.resume_reading()
+            if self._framing.has_unread:
+                self.data_received(b"")
+
     def _refuse(self, status: int) -> None:
         """Answer and hang up; or, when an earlier request's answer is still to come, hang up after that."""
         if self.cycle is None or self.cycle.response_complete or self._is_body_unread():
@@ -297,6 +338,9 @@ class TimedProtocol(HttpToolsProtocol):
         if self.on_lost is not None:
             self.on_lost()
         super().connection_lost(exc)
+        if self.pipeline and self._answered_first is not None:  # uvicorn tells only the last request
+            self._answered_first.disconnected = True
+            self._answered_first.message_event.set()
         self._end_taking()
         self._is_lost = True
         for callback in tuple(self._on_gone):

@@ -39,20 +39,33 @@ class Framing:
         self._pieces = self._requests()
 
     @property
+    def has_unread(self) -> bool:
+        return self._at < len(self._data)
+
+    @property
     def is_in_header(self) -> bool:
-        return self.is_between_requests and self._at < len(self._data)
+        return self.is_between_requests and self.has_unread
 
     def skip(self, count: int) -> None:
         """So many of ``left_bytes`` have come, and need not be split."""
         self.left_bytes -= count
         self.is_between_requests = not self.left_bytes
 
-    def split(self, data: bytes) -> Iterator[Piece]:
-        """The pieces that are whole now. Raises RequestRefused."""
-        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+    def keep(self, data: bytes) -> None:
+        """``data`` is split with what comes next."""
+        self._data = self._data[self._at :] + data if self.has_unread else data
         self._searched, self._at = self._searched - self._at, 0
+
+    def split(self, data: bytes = b"") -> Iterator[Piece]:
+        """The pieces that are whole now; the caller may stop, and go on with a further call. Raises RequestRefused."""
+        if data:
+            self.keep(data)
         while (piece := next(self._pieces)) is not None:
+            self._drop_read()
             yield piece
+        self._drop_read()
+
+    def _drop_read(self) -> None:
         if self._at == len(self._data):  # else an idle connection would keep up to 256 KB
             self._data, self._searched, self._at = b"", 0, 0
 
