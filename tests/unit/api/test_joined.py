@@ -72,3 +72,13 @@ def test_no_two_requests_have_one_id() -> None:
     ids = [new_request_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(len(bytes.fromhex(one.decode())) == 12 for one in ids)
+
+
+async def test_a_head_whose_client_has_gone_is_dropped() -> None:
+    transport, response = joined()
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    response.write(HEAD)
+    transport.close()
+    await asyncio.sleep(0)
+    assert (transport.writes, errors) == ([], [])

@@ -41,6 +41,6 @@ class Joined:
         return self._transport.is_closing()
 
     def _flush(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
+        head, self._head = self._head, b""
+        if head and not self._transport.is_closing():  # uvloop's raises an error when the client has gone
             self._transport.write(head)
