@@ -180,7 +180,13 @@ class Fetch:
         """
         self._batch.append(data)
         self._size += len(data)
-        if self._size > self._next_flush or isinstance(data, memoryview):
+        if isinstance(data, memoryview):
+            try:
+                self._flush()
+            except ImgserveError:
+                self._batch.clear()  # readers that have not heard of it yet would find other bytes in the view
+                raise
+        elif self._size > self._next_flush:
             self._flush()
 
     async def check_digest(self, sha256: str) -> None:

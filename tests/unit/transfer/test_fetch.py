@@ -68,6 +68,16 @@ async def test_memory_that_is_used_again_is_read_before(piece_bytes: int) -> Non
         assert (await fetch.finish()).read() == data
 
 
+async def test_memory_that_is_used_again_is_not_kept_after_an_error() -> None:
+    memory = bytearray(LIMIT_BYTES + 1)
+    with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
+        await fetch.reserve(None)
+        with pytest.raises(SourceTooLarge):
+            fetch.write(memoryview(memory))
+        memory[:] = b"x" * len(memory)
+        assert fetch.blob.read() == fetch.blob.read().strip(b"x")
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, LIMIT_BYTES])
 async def test_a_source_that_has_come_is_taken_at_once(size_bytes: int) -> None:
     data, budget, before = os.urandom(size_bytes), Limiter(2 * LIMIT_BYTES), blobs()
