@@ -25,6 +25,7 @@ _LENGTH = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 # still uses (tens of milliseconds). Existing mappings may go on writing: only this process has any yet.
 _FUTURE_WRITE = 0x10
 PIECE_BYTES = 1 << 18
+_MOST_CHUNKS = 1024  # IOV_MAX of Linux: one call takes no more, and fails with EINVAL
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -127,6 +128,8 @@ class Blob:
     def append(self, *chunks: bytes | memoryview) -> None:
         """Write after the last byte. Raises OSError when the machine has no memory left, or the blob is sealed."""
         memory = self._memory
+        if len(chunks) > _MOST_CHUNKS:
+            chunks = (b"".join(chunks),)
         written = os.pwritev(self.fd, chunks, memory.size)
         memory.size += written
         if written < sum(map(len, chunks)):

@@ -52,6 +52,19 @@ async def test_a_small_source_is_read_without_a_blob(size_bytes: int) -> None:
     assert budget.held == 0
 
 
+async def test_a_source_may_come_in_tiny_pieces() -> None:
+    data = os.urandom(LIMIT_BYTES // 2)
+
+    async def transfer(into: Fetch) -> None:
+        await into.reserve(len(data))
+        for begin in range(0, len(data), 20):
+            into.write(data[begin : begin + 20])
+
+    with Fetch(Limiter(LIMIT_BYTES), LIMIT_BYTES) as fetch:
+        fetch.start(transfer)
+        assert (await fetch.finish()).read() == data
+
+
 @pytest.mark.parametrize("piece_bytes", [100, PIECE_BYTES, 3 * SMALL_BYTES])
 async def test_memory_that_is_used_again_is_read_before(piece_bytes: int) -> None:
     data, memory = os.urandom(7 * piece_bytes), bytearray(piece_bytes)
