@@ -10,7 +10,7 @@ import uvloop
 
 from imgserve.api.http.asgi import Receive, Scope, Send, answer
 from imgserve.api.http.body import read, until_gone
-from imgserve.api.http.connection import Server, TimedProtocol
+from imgserve.api.http.connection import Quick, Server, TimedProtocol
 from imgserve.api.http.inlet import BUFFER_BYTES
 from tests.hostile.framings import TE, chunked, counted, request
 from tests.unit.api.test_inlet import LIMITS, PATIENCE_S, answer_in, body_of, digest
@@ -51,8 +51,10 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def connected(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    server = Server(app, Watched, 5.0)
+async def connected(
+    app: App, quick: Quick | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    server = Server(app, Watched, 5.0, quick=quick)
     with socket.create_server(("127.0.0.1", 0)) as opened:
         task = asyncio.create_task(server.serve([opened]))
         try:
@@ -100,6 +102,29 @@ def test_what_is_no_request_is_refused_in_its_turn(runner: asyncio.Runner) -> No
             app.may_answer.set()
             assert await answer_in(reader) == digest(b"1")
             assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+
+    runner.run(ask())
+
+
+@pytest.mark.parametrize(
+    "last", [request(b"", b"", b"GET /hot HTTP/1.1"), b"no request\r\n\r\n"], ids=["hot", "refused"]
+)
+def test_an_answer_at_once_does_not_overtake_one_without_a_body(runner: asyncio.Runner, last: bytes) -> None:
+    def quick(url: bytes, _: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+        return (b"content-length: 0\r\nis: last\r\n", b"") if url == b"/hot" else None
+
+    async def ask() -> None:
+        app = App()
+        async with connected(app, quick) as (reader, writer):
+            writer.write(request(b"") + request(b"", b"", b"HEAD / HTTP/1.1") + last)
+            await app.is_asked.wait()
+            app.may_answer.set()
+            assert await answer_in(reader) == digest(b"")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"content-length: 64\r\n" in head
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert (b"is: last" in head) is (last.startswith(b"GET"))
+            assert (b" 400 " in head) is not (b"is: last" in head)
 
     runner.run(ask())
 

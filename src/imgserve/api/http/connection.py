@@ -295,7 +295,7 @@ class TimedProtocol(HttpToolsProtocol):
             return False
         lines, body = hot
         date = b"".join([name + b": " + value + b"\r\n" for name, value in self.server_state.default_headers])
-        self.transport.write(b"".join((STATUS_LINE[200], date, lines, b"\r\n", body)))
+        self._write(b"".join((STATUS_LINE[200], date, lines, b"\r\n", body)))
         self._is_answered = True
         self.on_response_complete()
         return True
@@ -324,11 +324,16 @@ class TimedProtocol(HttpToolsProtocol):
             request_id = new_request_id()
             logs.request.set(request_id.decode())
             logs.event("refused", status=status)
-            self.transport.write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED % request_id)))
+            self._write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED % request_id)))
         elif not self.cycle.more_body:
             self._is_over, self.cycle.keep_alive = True, False
             return
         self.transport.close()
+
+    def _write(self, response: bytes) -> None:
+        if self.cycle is not None:  # the head of an answer without a body may still be on its way
+            cast(Joined, self.cycle.transport).flush()
+        self.transport.write(response)
 
     def _is_body_unread(self) -> bool:
         return self.cycle.more_body and not self.cycle.response_started and not self.pipeline

@@ -25,22 +25,23 @@ class Joined:
         if not self._is_begun:  # that is the head, which a stream may let wait for its body
             self._is_begun = True
             self._head = data
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         elif self._head and len(data) <= MOST_JOINED:
             self._head += data
-            self._flush()
+            self.flush()
         else:
-            self._flush()
+            self.flush()
             self._transport.write(data)
 
     def close(self) -> None:
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Before anything else is written to the transport."""
         head, self._head = self._head, b""
         if head and not self._transport.is_closing():  # uvloop's raises an error when the client has gone
             self._transport.write(head)
