@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support import mounted
+from tests.support.daemon import Daemon, wait_until
 from tests.support.preloaded import Preloaded
 from tests.support.processes import descriptors
 from tests.support.sizes import IS_FULL
@@ -28,9 +29,9 @@ def test_a_forked_server_has_what_an_own_interpreter_gives_it(tmp_path: Path) ->
     with Daemon(tmp_path / "one") as forked, Daemon(tmp_path / "two", may_fork=False) as plain:
         assert parent_of(plain) == os.getpid()
         assert parent_of(forked) != os.getpid()
-        (theirs, count), (_, plain_count) = streams_and_count(forked), streams_and_count(plain)
-        assert theirs == [os.devnull, str(forked.log_path), str(forked.log_path)]
-        assert count == plain_count
+        assert streams_and_count(forked)[0] == [os.devnull, str(forked.log_path), str(forked.log_path)]
+        wait_until(lambda: all("workers_started" in server.log for server in (forked, plain)))
+        wait_until(lambda: streams_and_count(forked)[1] == streams_and_count(plain)[1])
         assert (forked.stop(), plain.stop()) == (0, 0)
         assert not forked.is_running
 
@@ -56,3 +57,18 @@ def test_variables_that_an_interpreter_reads_get_one_of_their_own(tmp_path: Path
         assert parent_of(strange) == os.getpid()
         assert Preloaded.opened is not None
         assert parent_of(forked) == Preloaded.opened.pid
+
+
+def test_forked_servers_make_ids_of_their_own(tmp_path: Path) -> None:
+    """Those of hits, which are numbered, too."""
+    pictures, config = tmp_path / "pictures", tmp_path / "settings.toml"
+    pictures.mkdir()
+    mounted.paint(pictures / "red.png", mounted.RED)
+    config.write_text(mounted.settings(pictures, f'read_root = ["{pictures}"]'))
+    ids = list[str]()
+    for name in ("one", "two"):
+        with Daemon(tmp_path / name, "--config", str(config)) as server, mounted.Line(server) as line:
+            answers = [line.get("/thumbor/unsafe/10x10/red.png") for _ in range(4)]
+            assert [answer.status for answer in answers] == [200] * 4
+            ids += [answer.headers["x-request-id"] for answer in answers]
+    assert len(set(ids)) == len(ids)

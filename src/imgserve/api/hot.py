@@ -17,8 +17,6 @@ _USUAL_WAY = frozenset({
 })  # fmt: skip
 # Of URLs with their Accept. Each takes 3 KB here, so there are no more of them than small pictures in memory.
 _LONGEST, _SMALL_PICTURE_BYTES = 1_000, 8_000
-_PREFIX = os.urandom(6).hex()
-_numbers = itertools.count(1)
 
 
 class Hot(NamedTuple):
@@ -38,6 +36,8 @@ class HotHits:
     def __init__(self, memory_bytes: int) -> None:
         self._most = memory_bytes // _SMALL_PICTURE_BYTES
         self._renew: OrderedDict[tuple[bytes, bytes], Renew] = OrderedDict()
+        # Of ids. Not the module's: processes that are forked from one that has loaded it would make the same ones.
+        self._prefix, self._numbers = os.urandom(6).hex(), itertools.count(1)
 
     def add(self, url: bytes, accept: bytes, renew: Renew) -> None:
         if len(url) + len(accept) <= _LONGEST:
@@ -62,7 +62,7 @@ class HotHits:
         renew = self._renew.get((url, accept))
         if renew is None:
             return None
-        request_id = f"{_PREFIX}{next(_numbers):012x}"
+        request_id = f"{self._prefix}{next(self._numbers):012x}"
         hot = renew(request_id)
         if hot is None:
             del self._renew[url, accept]
