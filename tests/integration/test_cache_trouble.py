@@ -460,6 +460,18 @@ async def test_without_its_purges_nothing_is_trusted(tmp_path: Path, text: str |
         assert cache.stats().entries == 1
 
 
+async def test_killed_behind_setting_entries_aside(tmp_path: Path) -> None:
+    async with cache_in(tmp_path) as cache:
+        await put_on_disk(cache, key_of(1), b"perhaps purged")
+        await settled(cache)
+    (tmp_path / "purges.json").unlink()
+    await asyncio.to_thread(run_victim, tmp_path, "cache_purge_recorded", 0, 1)
+    async with cache_in(tmp_path) as cache:
+        await settled(cache)
+        assert files(tmp_path) == []
+        assert cache.stats().entries == 0, "the index forgets it"
+
+
 async def test_a_purge_that_fails_says_so(tmp_path: Path) -> None:
     async with cache_in(tmp_path) as cache:
         await put_on_disk(cache, key_of(1), b"one")

@@ -1,6 +1,8 @@
 """A process that uses a cache until it is killed. Its standard output says, line by line, what has returned.
 
 python -m tests.support.cache_victim DIRECTORY FAILPOINT NTH SEED
+
+It is killed when it comes to the failpoint for the NTH time after its first entries; 0: while it opens the cache.
 """
 
 import asyncio
@@ -33,6 +35,8 @@ def say(word: str, *fields: object) -> None:
 async def main(directory: Path, point: str, nth: int, seed: int) -> None:
     chance, everything = random.Random(seed), keys()
     version = seed * 1_000_000
+    if point and not nth:
+        failpoint.arm(point, 1)
     async with cache_in(directory, CAP_BYTES, memory_bytes=50_000, clock=Clock()) as cache:
         for number in range(8):  # so that something is there to be found, whenever the end comes
             version += 1

@@ -149,12 +149,13 @@ class Upkeep:
     def _open(self) -> None:
         self._store.open()
         try:
-            are_known = self._records.load()
-            if not are_known:
+            # Before an entry is written or set aside: if this server ends then, the index is not trusted by the next.
+            is_whole = take_over(self._store.directory)
+            if not self._records.load():
                 self._store.set_aside()
                 self._records.reset()
-            # Before the first entry is written. An index of what was set aside knows too much.
-            self._rebuild.begin(is_whole=take_over(self._store.directory) and are_known)
+                is_whole = False
+            self._rebuild.begin(is_whole=is_whole)
             self.is_open = True
         finally:
             if not self.is_open:
