@@ -19,7 +19,8 @@ from imgserve import descriptors, failpoint
 from imgserve.api import control
 from imgserve.api.auth import Keys
 from imgserve.api.control_socket import StartedAs
-from imgserve.api.http.connection import Server, TimedProtocol
+from imgserve.api.http.connection import TimedProtocol
+from imgserve.api.http.server import Server
 from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.api.keyfile import Key

@@ -6,8 +6,9 @@ import socket
 from collections.abc import AsyncIterator
 
 from imgserve.api.http.asgi import Receive, Scope, Send, answer
-from imgserve.api.http.connection import Server, TimedProtocol
+from imgserve.api.http.connection import TimedProtocol
 from imgserve.api.http.hangup import ClientGone, while_connected
+from imgserve.api.http.server import Server
 
 ASK = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE_S = 20.0

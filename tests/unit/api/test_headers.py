@@ -10,8 +10,9 @@ from imgserve.api.auth import operator
 from imgserve.api.config import Config
 from imgserve.api.entrance import Entrance
 from imgserve.api.http.asgi import Receive, Scope, Send
-from imgserve.api.http.connection import Server, TimedProtocol
+from imgserve.api.http.connection import TimedProtocol
 from imgserve.api.http.headers import STRICT
+from imgserve.api.http.server import Server
 from imgserve.api.protected import NotAuthorised
 from imgserve.api.routes import Right, Routes, table
 from imgserve.errors import ImgserveError

@@ -14,9 +14,10 @@ import uvloop
 
 from imgserve.api.http.asgi import Receive, Scope, Send, answer
 from imgserve.api.http.body import Body, Incoming
-from imgserve.api.http.connection import Server, TimedProtocol
+from imgserve.api.http.connection import TimedProtocol
 from imgserve.api.http.inlet import BUFFER_BYTES
 from imgserve.api.http.lingering import Lingering
+from imgserve.api.http.server import Server
 from imgserve.api.http.slots import Slots
 from imgserve.api.http.tls import Certificate
 from imgserve.errors import ImgserveError

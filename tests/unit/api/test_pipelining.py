@@ -10,8 +10,9 @@ import uvloop
 
 from imgserve.api.http.asgi import Receive, Scope, Send, answer
 from imgserve.api.http.body import read, until_gone
-from imgserve.api.http.connection import Quick, Server, TimedProtocol
+from imgserve.api.http.connection import Quick, TimedProtocol
 from imgserve.api.http.inlet import BUFFER_BYTES
+from imgserve.api.http.server import Server
 from tests.hostile.framings import TE, chunked, counted, request
 from tests.unit.api.test_inlet import LIMITS, PATIENCE_S, answer_in, body_of, digest
 

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn with a header time-out and a strict reader of requests in front. For ``lifecycle``.
+"""One connection: uvicorn's protocol with a header time-out and a strict reader of requests in front. For ``server``.
 
 uvicorn keeps a half-sent header open for ever (measured), and any byte stops its idle timer. httptools accepts headers
 of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, and returns trailers as headers. So
@@ -6,9 +6,7 @@ of any length, HTTP/0.9 and RTSP, ends a request with Upgrade before its body, a
 """
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -18,109 +16,29 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from imgserve.api.http.acceptor import Acceptor
-from imgserve.api.http.asgi import App, new_request_id
+from imgserve.api.http.asgi import new_request_id
 from imgserve.api.http.framing import Framing, Piece
 from imgserve.api.http.headers import STRICT
-from imgserve.api.http.inlet import BUFFER_BYTES, Inlet, Take, Taker
+from imgserve.api.http.inlet import Take, Taker
 from imgserve.api.http.joined import Joined
 from imgserve.api.http.request_head import Head, RequestRefused
-from imgserve.api.http.slots import Slot, Slots
-from imgserve.api.http.tls import Certificate
 from imgserve.telemetry import logs
 
 # uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
-# raised. Overridden, of Server: startup, main_loop, capture_signals; of HttpToolsProtocol: connection_made,
-# connection_lost, data_received, on_message_begin, on_headers_complete, on_message_complete, on_response_complete; of
-# FlowControl: resume_reading. Used: STATUS_LINE, HIGH_WATER_LIMIT; servers, server_state, lifespan.state, should_exit,
-# on_tick; loop, transport, parser, pipeline, flow, url, headers, on_body, on_response_complete,
+# raised. Overridden, of HttpToolsProtocol: connection_made, connection_lost, data_received, on_message_begin,
+# on_headers_complete, on_message_complete, on_response_complete; of FlowControl: resume_reading. Used: STATUS_LINE,
+# HIGH_WATER_LIMIT; server_state, loop, transport, parser, pipeline, flow, url, headers, on_body, on_response_complete,
 # _unset_keepalive_if_required, and body, disconnected, keep_alive, message_event, more_body, response_started,
 # response_complete and transport of cycle.
 
-BACKLOG = 2048
 # A smaller piece of a body is copied, so that several are written at once: a write costs more than the copy.
 _LEAST_VIEWED = 32_768
 # Nearly all heads end within so many bytes.
 _USUAL_HEAD_BYTES = 4_096
 # Target and fields in; header lines and the body out, or None.
 Quick = Callable[[bytes, list[tuple[bytes, bytes]]], tuple[bytes, bytes] | None]
-_STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
-_FULL = b'{"msg":"request invalid","code":301,"detail":"too many connections are open (try again later)"}'
+STRICT_LINES = b"".join(name + b": " + value + b"\r\n" for name, value in STRICT)
 _REFUSED = b"x-request-id: %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_FULL_HEAD = b"content-type: application/json\r\ncontent-length: %d\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
-
-
-class Server(uvicorn.Server):
-    """Without signal handlers of its own: ours drain first. ``slots`` bound its connections; None: any number."""
-
-    def __init__(
-        self,
-        application: App,
-        protocol: "type[TimedProtocol]",
-        header_timeout_s: float,
-        certificate: Certificate | None = None,
-        slots: Slots | None = None,
-        quick: Quick | None = None,
-    ) -> None:
-        """``quick`` answers some requests at once, without the application."""
-        super().__init__(
-            uvicorn.Config(
-                application,
-                http="httptools",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,  # a header must not replace the client's address
-                ws="none",
-                server_header=False,
-                timeout_keep_alive=10,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        self._protocol_class = protocol
-        self._header_timeout_s = header_timeout_s
-        self._certificate = certificate
-        self._slots = slots
-        self._quick = quick
-        self._stopping = asyncio.Event()
-        self._buffer = bytearray(BUFFER_BYTES)
-
-    def stop(self) -> None:
-        """``serve`` returns soon."""
-        self.should_exit = True
-        self._stopping.set()
-
-    async def main_loop(self) -> None:
-        """Date the answers anew each second. uvicorn's own loop wakes up ten times a second, to see whether to stop."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._stopping.wait()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])
-        for listener in sockets or ():
-            self.servers.append(await self._listen(listener))
-
-    async def _listen(self, listener: socket.socket) -> Any:
-        if self._slots is None:
-            return await asyncio.get_running_loop().create_server(self._inlet, sock=listener, backlog=BACKLOG)
-        context = self._certificate.context if self._certificate else None
-        refusal = b"".join((STATUS_LINE[503], _STRICT_LINES, _FULL_HEAD % len(_FULL), _FULL))
-        return Acceptor(listener, self._with_slot, self._slots, refusal, context, self._header_timeout_s)
-
-    def _with_slot(self, slot: Slot) -> Inlet:
-        return self._inlet(slot.close)
-
-    def _inlet(self, on_lost: Callable[[], None] | None = None) -> Inlet:
-        protocol = self._protocol_class(self.config, self.server_state, self.lifespan.state, self._header_timeout_s)
-        protocol.quick = self._quick
-        protocol.on_lost = on_lost
-        return Inlet(protocol, self._buffer)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class _Flow(FlowControl):
@@ -324,7 +242,7 @@ class TimedProtocol(HttpToolsProtocol):
             request_id = new_request_id()
             logs.request.set(request_id.decode())
             logs.event("refused", status=status)
-            self._write(b"".join((STATUS_LINE[status], *date, _STRICT_LINES, _REFUSED % request_id)))
+            self._write(b"".join((STATUS_LINE[status], *date, STRICT_LINES, _REFUSED % request_id)))
         elif not self.cycle.more_body:
             self._is_over, self.cycle.keep_alive = True, False
             return

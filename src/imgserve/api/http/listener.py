@@ -4,9 +4,9 @@ import errno
 import socket
 
 from imgserve.api.config import Config
-from imgserve.api.http.connection import BACKLOG
 from imgserve.errors import ImgserveError
 
+BACKLOG = 2048
 _REASONS = {
     errno.EADDRINUSE: ("another program listens there", "choose another --port, or end that program"),
     errno.EADDRNOTAVAIL: ("this machine has no such address", "choose another --host"),
