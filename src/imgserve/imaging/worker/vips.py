@@ -17,6 +17,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _FEW_LETTERS = 5  # a line with fewer is a number without a meaning for users
 _KEEP_BYTES = 256 << 20
 _STRIP_ROWS = 32  # libvips' operations are fastest on pixels that the processor's cache holds
+# More at once would take memory for each of the operations that libvips computes them by.
+_MOST_AT_ONCE = 500_000
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2}
 _SIZELESS = b'<svg xmlns="http://www.w3.org/2000/svg"><text y="9" font-family="%s">Aa</text></svg>'
 _WARM_UP = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">Aa</text></svg>'
@@ -110,7 +112,12 @@ def pixel_bytes(image: pyvips.Image) -> int:
 
 def part_of(image: pyvips.Image, region: pyvips.Region, top: int, height: int) -> pyvips.Image:
     """These rows of the image, which ``region`` is of, in memory, without metadata, computed as in ``pixels``."""
-    samples = region.fetch(0, top, image.width, height)
+    width, rows = image.width, max(_MOST_AT_ONCE // image.width, _STRIP_ROWS)
+    if height <= rows:
+        samples = region.fetch(0, top, width, height)
+    else:
+        end = top + height
+        samples = b"".join(region.fetch(0, at, width, min(rows, end - at)) for at in range(top, end, rows))
     memory = pyvips.Image.new_from_memory(samples, image.width, height, image.bands, image.format)
     return memory.copy(interpretation=image.interpretation)
 
