@@ -49,6 +49,16 @@ def test_its_end_is_told_as_that_of_a_child(tmp_path: Path) -> None:
         server.start()
 
 
+def test_an_interrupt_ends_servers_before_what_forks_them(tmp_path: Path) -> None:
+    """Ctrl-C sends it to all."""
+    with Daemon(tmp_path / "data") as server:
+        for pid in (parent_of(server), server.pid):
+            os.kill(pid, signal.SIGINT)
+        assert server.wait() == 0
+        server.start()
+        assert parent_of(server) != os.getpid()
+
+
 def test_variables_that_an_interpreter_reads_get_one_of_their_own(tmp_path: Path) -> None:
     with (
         Daemon(tmp_path / "one", environment={"PYTHONDEVMODE": "1"}) as strange,

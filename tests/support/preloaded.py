@@ -1,8 +1,8 @@
 """Servers of tests, forked from a process that has loaded the program: most of the CPU time of a start is imports.
 
 The program forks after its imports itself, when it detaches; so a server that is forked here runs as such a one does.
-``python -m tests.support.preloaded`` is the process that forks. It has one thread, and ends with its tests. Called by
-``daemon`` and by tests with victims of their own.
+``python -m tests.support.preloaded`` is the process that forks. It has one thread, and ends with its tests, not before
+them by Ctrl-C. Called by ``daemon`` and by tests with victims of their own.
 """
 
 import contextlib
@@ -203,9 +203,12 @@ def main() -> None:
     for name in LOADED:
         importlib.import_module(name)
     gc.freeze()
+    # Ctrl-C reaches the servers too, and the tests still want to know how they ended.
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = Forking(socket.socket(fileno=int(sys.argv[1]))).next_order()
     if order is None:
         return
+    signal.signal(signal.SIGINT, interrupted)
     os.environ.clear()
     os.environ.update(order.environment)
     os.chdir(order.directory)
