@@ -36,7 +36,7 @@ class Nodes:
         before = {pid for (pid,) in self.execute(BACKENDS, signals.NAME)}  # some may be of a test that has ended
         queue = await PostgresQueue.open(self.address, config or Config(), now, on_end, role)
         self._queues.append(queue)
-        while before.issuperset(self.listening()):  # noqa: ASYNC110 - the database tells nobody
+        while queue._signals._line is None or before.issuperset(self.listening()):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
         return queue
 
