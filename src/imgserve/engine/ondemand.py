@@ -151,7 +151,13 @@ class OnDemand:
         """A picture that has come. The caller closes it. Raises SourceTooLarge."""
         with stage("receive", is_outer=True):
             fetch = self._transfers.received(data)
-        return self.receive(by_chunks(_once(data)), len(data)) if fetch is None else fetch
+        if fetch is not None:
+            return fetch
+
+        async def pour(take: Take) -> None:
+            take(data)
+
+        return self.receive(pour, len(data))
 
     async def facts(
         self, fetch: Fetch, principal: Principal, include: frozenset[Include] = frozenset(), *, is_whole: bool = False
@@ -277,16 +283,6 @@ def by_chunks(next_chunk: Callable[[], Awaitable[bytes]]) -> Pour:
             take(chunk)
 
     return pour
-
-
-def _once(data: bytes) -> Callable[[], Awaitable[bytes]]:
-    """All of it as one chunk, then an empty one."""
-    left = [data]
-
-    async def chunk() -> bytes:
-        return left.pop() if left else b""
-
-    return chunk
 
 
 class _Timed:
