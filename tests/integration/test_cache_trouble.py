@@ -207,7 +207,9 @@ async def test_a_full_disk_costs_hits_and_no_answer(tmp_path: Path) -> None:
             await until(lambda: not list(cache.states()))
             await put_on_disk(cache, key_of(50), b"fifty")
         async with cache_in(disk) as cache:
-            assert [await body_of(cache, key_of(number)) for number in (1, 2, 39, 50)] == [b"one", None, None, b"fifty"]
+            assert [await body_of(cache, key_of(number)) for number in (1, 39, 50)] == [b"one", None, b"fifty"]
+            # The older one leaves a block, which the newer one gets, or the index.
+            assert await body_of(cache, key_of(2)) in (None, b"2" * 3000)
 
 
 def test_an_index_without_room_says_so_as_the_files_do() -> None:
