@@ -1,6 +1,7 @@
 """An object store on loopback: moto's S3 with a bucket, and the credential for it."""
 
 import http.client
+import io
 import logging
 import re
 import ssl
@@ -29,6 +30,25 @@ _LOGIN = {"Authorization": "AWS4-HMAC-SHA256 Credential=TESTKEY/20260101/us-east
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+# Of all of moto's servers in this process, which have the same buckets.
+_turn = threading.Lock()
+
+
+def one_at_a_time(app: WsgiApp) -> WsgiApp:
+    """moto closes an object's buffer when the object is replaced, and its readers share one position in that buffer:
+    two requests for one object at a time are answered with 500, or with the ETag of a part.
+    """
+
+    def answer(environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        if "wsgi.input_terminated" in environ:
+            body = environ["wsgi.input"].read()
+        else:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        with _turn:
+            return list(app({**environ, "wsgi.input": io.BytesIO(body)}, start))
+
+    return answer
 
 
 class Object(NamedTuple):
@@ -98,7 +118,7 @@ class ObjectStore:
         port: int = 0,
         bucket: str = "",
     ) -> None:
-        self._app: WsgiApp = front(DomainDispatcherApplication(create_backend_app))
+        self._app: WsgiApp = front(one_at_a_time(DomainDispatcherApplication(create_backend_app)))
         self._is_tls = tls is not None
         self.bucket = bucket or f"pics-{uuid.uuid4().hex[:12]}"
         self.requests: list[tuple[str, str]] = []
