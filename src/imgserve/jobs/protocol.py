@@ -425,4 +425,5 @@ class Queue(
         others for some milliseconds.
         """
 
-    async def aclose(self) -> None: ...
+    async def aclose(self) -> None:
+        """A further call waits for the end of the first. Changes that come later raise StorageFailing."""

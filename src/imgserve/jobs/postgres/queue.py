@@ -140,7 +140,7 @@ class PostgresQueue(SqlQueue[Connection]):
         if self._durability is not None and self._durability.weakness:
             yield State("queue_not_durable", self._durability.weakness, durability.REMEDY)
 
-    async def aclose(self) -> None:
+    async def _close(self) -> None:
         """The others take over at once what this node leaves."""
         await _ended(self._live_task)
         if self._signals_task is not None and self._commits.absence is None:
@@ -151,7 +151,7 @@ class PostgresQueue(SqlQueue[Connection]):
         await _ended(self._signals_task)
         self._commits.give_up()
         await self._parts.aclose()
-        await super().aclose()
+        await super()._close()
 
     async def newest_event(self) -> int:
         return await self._snapshots.run_numbered(feed.newest)

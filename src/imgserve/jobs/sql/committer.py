@@ -23,6 +23,7 @@ D = TypeVar("D", bound=Database)
 Announce = Callable[[object], None]
 
 LATER_S = 0.05
+CLOSED = StorageFailing("the queue is closed, as the server stops")
 
 
 class Away(Exception):
@@ -81,6 +82,7 @@ class Committer(Generic[D]):
         self._timer: asyncio.TimerHandle | None = None  # for the pending that do
         self._away: Away | None = None
         self._idle = asyncio.Event()
+        self._is_closed = False
         self._connection: D | None = None
         self._failure: StorageFailing | None = None
 
@@ -139,11 +141,12 @@ class Committer(Generic[D]):
             self._idle.clear()
             await self._idle.wait()
             self._start()
+        self._is_closed = True
         await self._thread.call(self._store.close)  # behind an ``open`` that is not done, too
         self._thread.stop()
 
     def _add(self, entry: "_Entry[D]", patience_s: float) -> None:
-        if self._away is not None:
+        if self._is_closed or self._away is not None:
             entry.resolve(self._fault())
             return
         self._pending.append(entry)
@@ -222,8 +225,9 @@ class Committer(Generic[D]):
         self._send()
 
     def _fault(self) -> StorageFailing:
-        assert self.failure is not None
-        return self.failure.again()
+        failure = CLOSED if self._is_closed else self.failure
+        assert failure is not None
+        return failure.again()
 
     def _lost(self, batch: "list[_Entry[D]]", away: Away) -> None:
         """Fail all but a batch that may be stored, now and until the database is back."""

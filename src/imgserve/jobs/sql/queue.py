@@ -87,6 +87,7 @@ class SqlQueue(Generic[D]):
         self._is_noting_answers = False
         self._prune_position = pruning.Position()
         self._on_newer: Callable[[Intent], None] = lambda _: None
+        self._closing: asyncio.Task[None] | None = None
 
     def _taken_over(self, db: D, id_: str, epoch: int, now: float) -> None:
         self.id, self._epoch = id_, epoch
@@ -112,6 +113,11 @@ class SqlQueue(Generic[D]):
         self._abandoned, self._webhooks_abandoned = db.execute(outbox.SQL["count_abandoned"]).get
 
     async def aclose(self) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="queue closing")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         await self._listing.aclose()  # first: only a writer that is closed last empties SQLite's log into the file
         await self._committer.aclose()
 

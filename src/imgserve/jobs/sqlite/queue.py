@@ -67,8 +67,8 @@ class SqliteQueue(SqlQueue[Connection]):
         self._committer.run_later(self._count_abandoned)
         datadir.sync(self._data_dir)
 
-    async def aclose(self) -> None:
-        await super().aclose()
+    async def _close(self) -> None:
+        await super()._close()
         os.close(self._lock_fd)
 
     def states(self) -> Iterator[State]:
