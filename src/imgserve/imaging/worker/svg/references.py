@@ -2,6 +2,10 @@
 
 Called by sanitize. In: CSS, or an attribute's value, decoded. Out: the same without them. Tokens are those of CSS
 Syntax Module Level 3, section 4; each is read once.
+
+svg-hush reads the result by rules of its own: it finds ``url(``, ``@import`` and escapes in strings too, and leaves
+them out with the quotes beside them, which makes code of the string behind. So no string has them, and nothing is
+escaped.
 """
 
 import re
@@ -13,14 +17,18 @@ _AT_RULES = frozenset(
 )
 # Functions that are nothing but a reference, or a script.
 _LOADING = frozenset({"src", "expression"})
-_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})(?:\r\n|[ \t\r\n\f])?|([^\n]))")
+_NEWLINE = re.compile(r"\r\n?|\f")  # each ends a string, as a line feed does (section 3.3)
+_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})[ \t\n]?|([^\n]))")
 _STRING = r"\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?"
 _TOKEN = re.compile(
     rf"(?P<comment>/\*(?:[^*]|\*(?!/))*+(?:\*/)?)|(?P<string>{_STRING})"
-    r"|(?P<name>@?(?:[\w-]|[^\x00-\x7f]|\\[^\n])++\(?)|(?P<bracket>[()\[\]{};])|[^\w\-()\[\]{};\"'@\\/]++|.",
+    r"|(?P<name>@?(?:[\w-]|[^\x00-\x7f]|\\[0-9a-fA-F]{1,6}[ \t\n]?|\\[^\n])++\(?)"
+    r"|(?P<bracket>[()\[\]{};])|[^\w\-()\[\]{};\"'@\\/]++|.",
     re.DOTALL,
 )
 _TARGET = re.compile(rf"\s*+(?:(?P<quoted>{_STRING})|(?P<plain>(?:[^)\\]|\\.)*+))[^)]*+\)?", re.DOTALL)
+_MISREAD = re.compile(r"[(@\\\n]")
+_PLAIN_NAME = re.compile(r"@?(?:[\w-]|[^\x00-\x7f])+\(?")
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -35,10 +43,11 @@ def without_outer(css: str) -> str:
 
 class _Css:
     def __init__(self, css: str) -> None:
-        self._css = css
+        self._css = _NEWLINE.sub("\n", css)
         self._at = 0
         self._open: list[str] = []
         self._is_in_unknown = False  # at-rule
+        self._custom_in: int | None = None  # brackets around the custom property that is read
 
     def result(self) -> str:
         parts: list[str] = []
@@ -55,19 +64,26 @@ class _Css:
             case "comment":
                 return "/**/"
             case "string":
-                may_load = self._is_in_unknown or self._open[-1:] == ["("]
-                return '""' if may_load and not is_inner(_unescaped(text[1:])) else text
+                return self._string(text)
             case "name":
-                return self._name(text, _unescaped(text).lower())
+                return self._name(_plain(text))
             case "bracket":
                 self._bracket(text)
-        return text
+        return "" if text == "\\" else text
 
-    def _name(self, text: str, name: str) -> str:
+    def _string(self, text: str) -> str:
+        # var() may bring the value of a custom property into any function.
+        may_load = self._is_in_unknown or self._custom_in is not None or self._open[-1:] == ["("]
+        return '""' if _MISREAD.search(text) or (may_load and not is_inner(text[1:])) else text
+
+    def _name(self, text: str) -> str:
+        name = text.lower()
         if name.startswith("@"):
             self._is_in_unknown = name[1:] not in _AT_RULES
             return "@unknown" if self._is_in_unknown else text
         if not text.endswith("("):
+            if name.startswith("--") and self._custom_in is None and "(" not in self._open:
+                self._custom_in = len(self._open)
             return text
         if name == "url(":
             return self._url()
@@ -89,6 +105,14 @@ class _Css:
             self._open.pop()
         if text in "{;":
             self._is_in_unknown = False
+        if self._custom_in is not None and len(self._open) < self._custom_in + (text == ";"):
+            self._custom_in = None
+
+
+def _plain(name: str) -> str:
+    """Without escapes; another name in place of one that needs them."""
+    plain = _unescaped(name)
+    return plain if _PLAIN_NAME.fullmatch(plain) else f"none{'(' if name.endswith('(') else ''}"
 
 
 def _unescaped(text: str) -> str:

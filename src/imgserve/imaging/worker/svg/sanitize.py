@@ -29,14 +29,15 @@ _SVG, _XLINK, _XML = (
 )
 _DEEPEST = 1000
 _PIECE_BYTES = 65_536
-# Between all tags, so that nothing is indented. XML allows this letter, and Unicode gives it no meaning (23.7).
+# Between all tags, so that nothing is indented. XML allows this letter, and Unicode gives it no meaning (23.7). The
+# drawing's own go before anything is judged: one within a word would hide it, and goes at the end in any case.
 _MARK = "\ufdd0"
 # Attributes that svg-hush would remove, under names that it keeps.
 _CARRIER = "data-imgserve-"
 _CARRIED = re.compile(rb" data-imgserve-(href|paint-order|space)=")
 _HAVE_HREF = frozenset({"textPath", "mpath"})  # which svg-hush does not know
 _FREE = ("aria-", "data-")
-_IN_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+_IN_TEXT = str.maketrans({_MARK: "", "&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _IN_ATTRIBUTES = {**_IN_TEXT, **str.maketrans({'"': "&quot;", "\n": "&#10;", "\t": "&#9;"})}
 
 Filter = Callable[[bytes, dict[str, list[str]]], bytes]
@@ -135,7 +136,7 @@ class _Writer:
         if self._skipped:
             return
         if self._is_in_style():
-            self._css.append(text)
+            self._css.append(text.replace(_MARK, ""))
         else:
             self.parts.append(text.translate(_IN_TEXT))
 
@@ -145,15 +146,16 @@ class _Writer:
 
 def _kept(element: str, attributes: Mapping[str, str]) -> dict[str, str]:
     kept = {}
-    for name, value in attributes.items():
+    for name, raw in attributes.items():
         namespace, _, local = name.rpartition(" ")
+        value = raw.replace(_MARK, "")
         if local == "href" and namespace in ("", _XLINK):
             if references.is_inner(value) and (not namespace or "href" not in attributes):
                 kept[f"{_CARRIER}href" if element in _HAVE_HREF else "href"] = value.strip()
         elif (namespace, local, value) == (_XML, "space", "preserve"):
             kept[f"{_CARRIER}space"] = value
         elif not namespace and not local.startswith(_CARRIER):
-            is_css = ("(" in value or "\\" in value) and not local.startswith(_FREE)
+            is_css = local == "style" or (("(" in value or "\\" in value) and not local.startswith(_FREE))
             kept[f"{_CARRIER}{local}" if local == "paint-order" else local] = (
                 references.without_outer(value) if is_css else value
             )
