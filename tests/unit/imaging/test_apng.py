@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 import struct
 import zlib
 
@@ -30,10 +31,14 @@ def frames_of(data: bytes) -> list[Image.Image]:
     return [frame.convert("RGBA") for frame in ImageSequence.Iterator(Image.open(io.BytesIO(data)))]
 
 
+def with_chunk(data: bytes, at: int, contents: bytes) -> bytes:
+    """With these contents, as long as before, in the chunk whose kind stands at ``at``."""
+    body = data[at : at + 4] + contents
+    return data[:at] + body + struct.pack(">I", zlib.crc32(body)) + data[at + len(body) + 4 :]
+
+
 def with_count(data: bytes, count: int) -> bytes:
-    at = data.index(b"acTL")
-    body = b"acTL" + struct.pack(">II", count, 0)
-    return data[:at] + body + struct.pack(">I", zlib.crc32(body)) + data[at + 16 :]
+    return with_chunk(data, data.index(b"acTL"), struct.pack(">II", count, 0))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,30 @@ def test_all_frames_become_webp(mode: str, disposal: int, blend: int) -> None:
     assert len(shown) == len(expected) == 4
     for one, other in zip(shown, expected, strict=True):
         assert pictures.distance(one, other) < 5
+
+
+@pytest.mark.parametrize("times", [65_537, 2**31, 2**32 - 1])
+def test_more_repetitions_than_other_formats_count(times: int) -> None:
+    data = film()
+    at = data.index(b"acTL")
+    data = with_chunk(data, at, data[at + 4 : at + 8] + struct.pack(">I", times))
+    assert Image.open(io.BytesIO(render_bytes(data, Resize(), SIZE, "webp"))).info["loop"] == 65_535
+    assert Image.open(io.BytesIO(render_bytes(data, Resize(), SIZE, "gif"))).info["loop"] == 65_534  # after the first
+
+
+def test_longer_delays_than_other_formats_have() -> None:
+    data = film()
+    for match in list(re.finditer(b"fcTL", data)):
+        body = data[match.end() : match.end() + 26]
+        data = with_chunk(data, match.start(), body[:20] + struct.pack(">HH", 65_535, 1) + body[24:])
+    for name, most_ms in (("gif", 655_350), ("webp", 2**24 - 1)):
+        result = Image.open(io.BytesIO(render_bytes(data, Resize(), SIZE, name)))  # type: ignore[arg-type]
+        delays = []
+        for number in range(4):
+            result.seek(number)
+            result.load()
+            delays.append(result.info["duration"])
+        assert delays == [most_ms] * 4
 
 
 def test_palettes_become_colours() -> None:

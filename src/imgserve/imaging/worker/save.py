@@ -27,6 +27,9 @@ WriterOfDrawing = Callable[[turbojpeg.Decoded, float], bytes | None]
 
 _BYTE = 8
 _MAX_SIDE_PX: dict[Format, int] = {"webp": 16_383, "avif": 16_384, "gif": 65_535, "jpeg": 65_535}
+# 16 bits of hundredths in a GIF, 24 bits in a WebP. libvips lets larger numbers begin anew, or fails.
+_MOST_DELAY_MS: dict[Format, int] = {"gif": 655_350, "webp": 16_777_215}
+_MOST_TIME_MS = 2**31 - 1  # libwebp's clock
 # 8.15 has a new name for it; Debian 12 has 8.14, which allow_system_libvips permits.
 _WITHOUT_METADATA = {"keep": "none"} if pyvips.at_least_libvips(8, 15) else {"strip": True}
 _WITH_PROFILE = {"keep": "icc"} if pyvips.at_least_libvips(8, 15) else {}
@@ -241,7 +244,7 @@ def _prepared(image: pyvips.Image, output_format: Format, encode: Encode, profil
     if profile or vips.has(image, PROFILE):
         image = _with_profile(image, profile)
     frames = image.height // image.get_page_height()
-    return _timed(image, encode, frames) if frames > 1 else image
+    return _timed(image, output_format, encode, frames) if frames > 1 else image
 
 
 def _with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
@@ -254,14 +257,14 @@ def _with_profile(image: pyvips.Image, profile: bytes) -> pyvips.Image:
     return image
 
 
-def _timed(image: pyvips.Image, encode: Encode, frames: int) -> pyvips.Image:
-    if encode.loop is None and encode.delay_ms is None:
-        return image
+def _timed(image: pyvips.Image, output_format: Format, encode: Encode, frames: int) -> pyvips.Image:
+    """With the loop count and the delays of the recipe, else of the source, which may be longer than the format has."""
     image = image.copy()
     if encode.loop is not None:
         image.set_type(pyvips.GValue.gint_type, "loop", encode.loop)
-    if encode.delay_ms is not None:
-        image.set_type(pyvips.GValue.array_int_type, "delay", [encode.delay_ms] * frames)
+    delays = image.get("delay") if encode.delay_ms is None else [encode.delay_ms] * frames
+    most = min(_MOST_DELAY_MS.get(output_format, _MOST_TIME_MS), _MOST_TIME_MS // frames)
+    image.set_type(pyvips.GValue.array_int_type, "delay", [min(delay, most) for delay in delays])
     return image
 
 

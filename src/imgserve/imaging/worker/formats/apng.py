@@ -19,6 +19,7 @@ _FIRST_CHUNK_AT, _CHUNK_BYTES, _BODY_AT = 8, 12, 8
 _MOST_BEFORE_PIXELS, _MOST_CHUNKS = 1000, 100_000
 _CONTROL, _FRAME, _PIXELS = b"acTL", b"fcTL", b"IDAT"
 _DELAY_AT = 20
+_MOST_LOOPS = 65_535  # more than any viewer will see, and the most that a WebP holds
 _HUNDREDTHS = 100  # a denominator of 0 means this
 
 
@@ -43,7 +44,7 @@ def film(data: Data) -> Film:
     loop, delays = 0, []
     for kind, at in islice(_chunks(data), _MOST_CHUNKS):
         if kind == _CONTROL:
-            loop = int.from_bytes(data[at + 4 : at + 8], "big")
+            loop = min(int.from_bytes(data[at + 4 : at + 8], "big"), _MOST_LOOPS)
         elif kind == _FRAME:
             above, below = (int.from_bytes(data[at + n : at + n + 2], "big") for n in (_DELAY_AT, _DELAY_AT + 2))
             delays.append(round(1000 * above / (below or _HUNDREDTHS)))
