@@ -8,7 +8,7 @@ from typing import Self
 
 import psycopg
 
-from tests.chaos.lane import Lane
+from tests.chaos.lane import Lane, is_frozen
 from tests.support.daemon import Daemon, wait_until
 from tests.support.postgres_house import SCHEMA
 
@@ -57,9 +57,9 @@ class Fleet(Lane):
 
     def until_one_froze(self) -> Daemon:
         """The node that stands still at the failpoint. No other will."""
-        wait_until(lambda: any(map(_is_frozen, self.nodes)))
+        wait_until(lambda: any(map(is_frozen, self.nodes)))
         self.failpoint.unlink()
-        (frozen,) = filter(_is_frozen, self.nodes)
+        (frozen,) = filter(is_frozen, self.nodes)
         return frozen
 
     def take_over_from(self, node: Daemon) -> None:
@@ -89,7 +89,3 @@ class Fleet(Lane):
         )
         pid = int(str(name).rpartition(":")[2])
         return next(runner for runner in self.runners if runner.pid == pid)
-
-
-def _is_frozen(node: Daemon) -> bool:
-    return Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

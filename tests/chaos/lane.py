@@ -1,6 +1,8 @@
 """One real daemon with real receivers and sources of its own, in which jobs are tried, killed and judged."""
 
 import http.client
+import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -26,6 +28,8 @@ KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")
 
 # A killed server's bytes arrive within milliseconds here; the waits of real life would only make the tests slow.
 QUIET = {"quiet_s": 0.5, "repeat_after_s": 0.3}
+# A download that is held would end by itself on a slow machine, before its test goes on.
+HELD = {"low_speed_time_s": PATIENCE_S, "source_timeout_s": PATIENCE_S}
 
 
 class Address(NamedTuple):
@@ -91,7 +95,8 @@ class Lane:
             self.store = ObjectStore(self.bucket, host=address.host, port=address.store, bucket=address.bucket)
         self.settings = root / "imgserve.toml"
         self.settings.write_text("" if self.store is None else self.store.settings)
-        self._switches: dict[str, object] = {**QUIET, "queue": queue or "sqlite", "failpoint_file": str(self.failpoint)}
+        self._switches: dict[str, object] = {**QUIET, **HELD, "queue": queue or "sqlite"}
+        self._switches["failpoint_file"] = str(self.failpoint)
         self._switches |= switches or {}
         self._workers, self._program = workers, program
         self.daemon = self.server("data")
@@ -187,6 +192,13 @@ class Lane:
         self.turn()
         self.failpoint.write_text(point)
 
+    def until_frozen(self) -> None:
+        """The server must come to the failpoint at which it stops."""
+        wait_until(lambda: is_frozen(self.daemon))
+
+    def go_on(self) -> None:
+        os.kill(self.daemon.pid, signal.SIGCONT)
+
     def restart_after_death(self) -> None:
         """The server must end at the failpoint; it starts again without it."""
         status = self.daemon.wait()
@@ -265,6 +277,10 @@ class Lane:
     def _leftovers(self) -> list[str]:
         """Temporary names that nobody will remove any more."""
         return [f"left behind: {path}" for path in self.root.glob("*/**/.imgserve-*")]
+
+
+def is_frozen(node: Daemon) -> bool:
+    return Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def _server_of(place: Place) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.chaos.receiving import RED
 from tests.support.sites import Serving
+from tests.support.sizes import PATIENCE_S
 
 HELD_AFTER_BYTES = 24_000
 
@@ -105,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if is_held:
             self.wfile.write(data[:HELD_AFTER_BYTES])
-            gate.wait(60)
+            gate.wait(PATIENCE_S)
             data = data[HELD_AFTER_BYTES:]
             if self.owner.is_cut_short(name):
                 self.close_connection = True
