@@ -18,10 +18,11 @@ from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import avif, avifheader, dav1d, turbojpeg
 from imgserve.imaging.worker.picture import Picture
 from imgserve.request.imageinfo import Size
+from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.resize import LinearLight, Resize
-from imgserve.request.recipe import LoadOptions
+from imgserve.request.recipe import LoadOptions, Operation
 from tests.support import heif, pictures
-from tests.unit.imaging.conftest import Render, opened, render_bytes
+from tests.unit.imaging.conftest import Render, opened, picture, render_bytes
 
 pytestmark = pytest.mark.skipif(not dav1d.is_there(), reason="needs a Pillow with dav1d")
 
@@ -250,6 +251,16 @@ def test_what_is_odd_is_left_to_libvips(make: Callable[[], bytes]) -> None:
 @pytest.mark.parametrize("name", ["film", "multiplied"])
 def test_what_is_odd_is_rendered(render: Render, name: str) -> None:
     assert render(ODD[name](), Resize(), (32, 24)).size == (32, 24)
+
+
+@pytest.mark.parametrize("operation", [Resize(width=WIDTH), Resize(width=WIDTH // 2), Flop()])
+def test_multiplied_colours_are_divided_by_their_alpha(operation: Operation) -> None:
+    data = ODD["multiplied"]()
+    result, expected = (picture(one, operation) for one in (data, pictures.encoded(opened(data), "png")))
+    shown, straight = (np.asarray(one.convert("RGBA")).astype(int) for one in (result, expected))
+    is_seen = straight[..., 3] > 128
+    assert np.abs(shown - straight)[is_seen].mean() < 1  # the two decoders mix chroma in other ways
+    assert np.abs(shown - straight)[..., 3].max() <= 1
 
 
 def test_no_header_that_is_cut_anywhere_is_a_surprise() -> None:

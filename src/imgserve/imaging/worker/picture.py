@@ -104,6 +104,8 @@ class Picture:
         image = self.opened()
         if self.tiff_model is not None:
             image = tiffcolour.read(image, self.tiff_model)
+        if self.format == "avif" and image.hasalpha() and avifheader.is_multiplied(self.data):
+            image = image.unpremultiply().rint().cast(image.format)
         return _with_numbers_as_profile(image, self)
 
     @cached_property

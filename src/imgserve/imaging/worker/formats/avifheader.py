@@ -52,6 +52,15 @@ def read(data: Data) -> Header | None:
     return Header(first.size, turns.orientation(colours.properties), bool(alpha), first.is_deep)
 
 
+def is_multiplied(data: Data) -> bool:
+    """Whether the colours are multiplied by their alpha, which libvips leaves as they are."""
+    try:
+        file = heif.read(data)
+    except SourceUnreadable:
+        return False
+    return bool(file.referred(b"prem", file.primary))
+
+
 def _alpha(file: File) -> list[int]:
     return [
         reference.item
