@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from tests.support.daemon import FORGOTTEN_BLOBS
+from tests.support.daemon import WARNINGS
 from tests.support.pgbouncer import PgBouncer
 from tests.support.postgres import Postgres
 from tests.support.postgres_house import NewQueue, empty_queue
@@ -61,7 +61,7 @@ def preloaded() -> Iterator[None]:
     if IS_FULL:
         yield
         return
-    with Preloaded(FORGOTTEN_BLOBS):
+    with Preloaded(WARNINGS):
         yield
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import apsw
+from typing_extensions import Buffer  # collections.abc has it since Python 3.12
 
 _HEAD = struct.Struct(">qq")  # offset and length of a write; length -1: cut off at the offset
 
@@ -29,11 +30,12 @@ class _File(apsw.VFSFile):
         self._synced = shadow / plain.name
         self._pending: BinaryIO = (shadow / f"{plain.name}.pending").open("ab", buffering=0)
 
-    def xWrite(self, data: bytes, offset: int) -> None:
+    def xWrite(self, data: Buffer, offset: int) -> None:
         self._stall()
         self._refuse("read_only", apsw.ReadOnlyError("the disk is read-only"))
         super().xWrite(data, offset)
-        self._pending.write(_HEAD.pack(offset, len(data)) + data)
+        written = bytes(data)
+        self._pending.write(_HEAD.pack(offset, len(written)) + written)
 
     def xTruncate(self, size: int) -> None:
         super().xTruncate(size)

@@ -37,7 +37,7 @@ from tests.support.caching import (
     stored_bytes,
     until,
 )
-from tests.support.daemon import FORGOTTEN_BLOBS
+from tests.support.daemon import WARNINGS
 from tests.support.sizes import PATIENCE_S, sized
 
 POINTS = [name for name in failpoint.NAMES if name.startswith("cache_")]
@@ -80,7 +80,7 @@ class Acknowledged:
 def run_victim(directory: Path, point: str, nth: int, seed: int, lives_s: float | None = None) -> str:
     """All that it said."""
     words = [str(directory), point, str(nth), str(seed)]
-    environment = {**os.environ, "PYTHONWARNINGS": FORGOTTEN_BLOBS}
+    environment = {**os.environ, "PYTHONWARNINGS": WARNINGS}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         victim = preloaded.start("tests.support.cache_victim", words, environment, output, errors)
         try:

@@ -29,6 +29,7 @@ class Authority:
             _builder(self._name, self._name, self._key.public_key(), expires_in=_DAY)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.ca_file = directory / f"{name}.pem"
@@ -43,8 +44,10 @@ class Authority:
     def server_file(self, *names: str, expires_in: datetime.timedelta = _DAY) -> Path:
         """The same as one PEM file: the private key, then the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())  # Python 3.13 requires it
         certificate = (
             _builder(_named(names[0]), self._name, key.public_key(), expires_in)
+            .add_extension(issuer, critical=False)
             .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
