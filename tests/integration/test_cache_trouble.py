@@ -428,6 +428,31 @@ async def test_a_purge_holds_where_a_directory_could_not_be_listed_for_a_while(
         assert cache.stats().entries == len(files(tmp_path)) == 36
 
 
+async def test_entries_that_cannot_be_listed_at_all_are_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with cache_in(tmp_path) as cache:
+        await put_on_disk(cache, key_of(1), b"older")
+        await settled(cache)
+        entries_fd = cache.upkeep._store._entries_fd
+        listable, path_alone = os.dup(entries_fd), os.open(tmp_path / "entries", os.O_PATH)
+        try:
+            os.dup2(path_alone, entries_fd)  # files can be opened by it, but it cannot be read
+            cache.upkeep._distrust_index()
+            cache.upkeep.wake()
+            await until(lambda: cache.stats().failures > 2)
+            assert [state.name for state in cache.states()] == ["cache_failing"]
+            os.dup2(listable, entries_fd)
+        finally:
+            os.close(listable)
+            os.close(path_alone)
+        await settled(cache)
+        await until(lambda: not list(cache.states()))
+        assert await body_of(cache, key_of(1)) == b"older"
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [warning.partition(" ")[0] for warning in warnings] == ["cache_failing"]
+
+
 async def test_the_cap_holds_where_a_directory_cannot_be_listed(tmp_path: Path) -> None:
     async with cache_in(tmp_path):
         pass

@@ -44,7 +44,7 @@ class Rebuild:
 
     @property
     def is_hindered(self) -> bool:
-        """Some directories could not be listed when they were tried last."""
+        """Some directories, or what directories there are, could not be listed when that was tried last."""
         return self._fault is not None
 
     def go_on(self, index: Index, is_over: Callable[[], bool]) -> None:
@@ -55,7 +55,11 @@ class Rebuild:
         if self.is_whole:
             return
         # Each time: new entries, of which the index learns in between, may have come with directories of their own.
-        there = self._store.directories()
+        try:
+            there = self._store.directories()
+        except OSError as error:
+            self._fault = error
+            raise
         index.hold_pages(for_rebuild=True)
         while self._left:
             self._compare_some(index, self._left.pop(), there)
