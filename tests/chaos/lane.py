@@ -28,8 +28,8 @@ KINDS: tuple[Kind, ...] = ("file", "ftp", "put", "form")
 
 # A killed server's bytes arrive within milliseconds here; the waits of real life would only make the tests slow.
 QUIET = {"quiet_s": 0.5, "repeat_after_s": 0.3}
-# A download that is held would end by itself on a slow machine, before its test goes on.
-HELD = {"low_speed_time_s": PATIENCE_S, "source_timeout_s": PATIENCE_S}
+# On a slow machine a held download would end by itself before its test goes on, and a job be refused for a placeholder.
+UNHURRIED = {"low_speed_time_s": PATIENCE_S, "source_timeout_s": PATIENCE_S, "placeholder_timeout_s": PATIENCE_S}
 
 
 class Address(NamedTuple):
@@ -95,7 +95,7 @@ class Lane:
             self.store = ObjectStore(self.bucket, host=address.host, port=address.store, bucket=address.bucket)
         self.settings = root / "imgserve.toml"
         self.settings.write_text("" if self.store is None else self.store.settings)
-        self._switches: dict[str, object] = {**QUIET, **HELD, "queue": queue or "sqlite"}
+        self._switches: dict[str, object] = {**QUIET, **UNHURRIED, "queue": queue or "sqlite"}
         self._switches["failpoint_file"] = str(self.failpoint)
         self._switches |= switches or {}
         self._workers, self._program = workers, program
