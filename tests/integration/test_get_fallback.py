@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import weakref
-from argparse import Namespace
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,12 @@ import pytest
 import pytest_asyncio
 
 from imgserve.api.http.asgi import Scope
-from imgserve.clock import Clock
-from imgserve.engine import pictures
-from imgserve.server import build
 from imgserve.server.build import Components
-from imgserve.settings.load import load
 from tests.support import mounted
+from tests.support.components import components_of
 from tests.support.sizes import PATIENCE_S
 
 SETTINGS = """
-data_dir = "TOP/data"
 read_root = ["TOP/in"]
 [get.thumbor]
 path = "/"
@@ -41,21 +36,9 @@ class Request(dict[str, Any]):
 @pytest_asyncio.fixture
 async def components(tmp_path: Path) -> AsyncIterator[Components]:
     (tmp_path / "in").mkdir()
-    (tmp_path / "data").mkdir()
     mounted.paint(tmp_path / "none.png", mounted.GREEN)
-    (tmp_path / "settings.toml").write_text(SETTINGS.replace("TOP", str(tmp_path)))
-    settings, clock = load(Namespace(config=str(tmp_path / "settings.toml")), {}), Clock()
-    queue = await build.open_queue(settings, clock)
-    components = Components(settings, queue, clock, lambda: False, 100, 100)
-    await components.pool.start()
-    await components.on_the_fly.open()
-    components.named.replace(await pictures.read(settings.pictures, components.pool, settings.limits))
-    yield components
-    await components.transfers.aclose()
-    await components.pool.aclose()
-    await components.on_the_fly.close()
-    components.close()
-    await queue.aclose()
+    async with components_of(tmp_path, SETTINGS) as components:
+        yield components
 
 
 @pytest.fixture

@@ -1,25 +1,21 @@
 """The whole server's parts together: how many jobs its queue believes to be under way, whose changes share commits."""
 
 import asyncio
-from argparse import Namespace
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
 
-from imgserve.clock import Clock
 from imgserve.jobs.sqlite.queue import SqliteQueue
 from imgserve.request.native_job import parse_job
 from imgserve.request.principal import Principal
-from imgserve.server import build
 from imgserve.server.build import Components
-from imgserve.settings.load import load
 from tests.support import mounted
+from tests.support.components import components_of
 from tests.support.sizes import PATIENCE_S
 from tests.support.stalling import Receiver
 
 SETTINGS = """
-data_dir = "TOP/data"
 read_root = ["TOP"]
 allow_network = ["127.0.0.0/8"]
 """
@@ -28,19 +24,9 @@ ALONE = Principal("@local", "local")
 
 @pytest_asyncio.fixture
 async def components(tmp_path: Path) -> AsyncIterator[Components]:
-    (tmp_path / "data").mkdir()
     mounted.paint(tmp_path / "red.png", mounted.RED)
-    (tmp_path / "settings.toml").write_text(SETTINGS.replace("TOP", str(tmp_path)))
-    settings, clock = load(Namespace(config=str(tmp_path / "settings.toml")), {}), Clock()
-    queue = await build.open_queue(settings, clock)
-    components = Components(settings, queue, clock, lambda: False, 100, 100)
-    await components.pool.start()
-    yield components
-    await components.runner.stop(PATIENCE_S)
-    await components.transfers.aclose()
-    await components.pool.aclose()
-    components.close()
-    await queue.aclose()
+    async with components_of(tmp_path, SETTINGS) as components:
+        yield components
 
 
 async def test_jobs_count_from_their_slot_until_their_end_is_stored(components: Components, tmp_path: Path) -> None:
