@@ -23,7 +23,8 @@ JOBS_OF_OUTPUTS = sized(1, 20)
 RETRY_DELAY_S = 0.4
 DELIVERY_TIMEOUT_S = 1.0
 MOST_FAULTS = 4  # of one job: each one doubles the wait
-SLACK_S = 10.0  # for a machine that has other things to do
+SLACK_S = 30.0  # for a machine that has other things to do
+WELL = ""  # where others have a fault
 FAULTS = {
     "500": Behaviour(status=500, kinds=("PUT",)),
     "time-out": Behaviour(never=True, kinds=("PUT",)),
@@ -39,17 +40,21 @@ class Flaky:
         self._rng = random.Random(5)
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self.faults: dict[str, list[str]] = {}
+        self.answers: dict[str, list[str]] = {}  # to the PUTs of a path after the first: a fault, or WELL
 
     def behaviour_of(self, path: str, kind: str, _state: str = "") -> Behaviour | None:
         with self._lock:
-            faults = self.faults.setdefault(path, [])
             self._seen[path] += kind == "PUT"
-            if kind != "PUT" or self._seen[path] == 1 or len(faults) >= MOST_FAULTS or self._rng.random() < 0.5:
+            if kind != "PUT" or self._seen[path] == 1:
                 return None
-            fault = self._rng.choice(list(FAULTS))
-            faults.append(fault)
-            return FAULTS[fault]
+            answers = self.answers.setdefault(path, [])
+            is_well = len(faults_in(answers)) >= MOST_FAULTS or self._rng.random() < 0.5
+            answers.append(WELL if is_well else self._rng.choice(list(FAULTS)))
+            return FAULTS.get(answers[-1])
+
+
+def faults_in(answers: list[str]) -> list[str]:
+    return [answer for answer in answers if answer != WELL]
 
 
 def test_a_destination_that_fails_half_the_time_gets_everything(
@@ -68,10 +73,10 @@ def test_a_destination_that_fails_half_the_time_gets_everything(
         assert lane.faults(range(JOBS)) == []
         finals = {n: [e for e in lane.web_log.of("PUT") if e.name == f"/p{n}/out.png"][1:] for n in range(JOBS)}
         for number, posts in finals.items():
-            charged = check(posts, flaky.faults[f"/p{number}/out.png"])
+            charged = check(posts, flaky.answers[f"/p{number}/out.png"])
             (entry,) = lane.entries([number])
             assert entry.attempts == charged, "each failure is charged once"
-    seen = Counter(fault for faults in flaky.faults.values() for fault in faults)
+    seen = Counter(fault for answers in flaky.answers.values() for fault in faults_in(answers))
     assert set(seen) == set(FAULTS), f"not every fault has happened: {seen}"
     figures("jobs", JOBS)
     figures("faults", dict(sorted(seen.items())))
@@ -99,7 +104,7 @@ def test_each_output_gets_through_to_a_destination_that_fails_half_the_time(
         for posted in jobs:
             assert list(faults(lane, posted, refuses="final")) == []
             check_outputs(lane, posted, flaky)
-    assert any(flaky.faults.values()), "nothing has failed"
+    assert any(map(faults_in, flaky.answers.values())), "nothing has failed"
 
 
 def check_outputs(lane: Lane, posted: Posted, flaky: Flaky) -> None:
@@ -107,25 +112,27 @@ def check_outputs(lane: Lane, posted: Posted, flaky: Flaky) -> None:
     for number, place in zip(posted.numbers[:-1], posted.places[:-1], strict=True):
         if place.kind == "put":
             puts = [event for event in lane.web_log.of("PUT") if event.name == f"/{place.name}"]
-            assert attempts[number] == check(puts[1:], flaky.faults[f"/{place.name}"])
+            assert attempts[number] == check(puts[1:], flaky.answers[f"/{place.name}"])
 
 
-def check(finals: list[Event], faults: list[str]) -> int:
+def check(finals: list[Event], answers: list[str]) -> int:
     """The same whole bytes each time, and pauses that double, a fifth more or less; how many pauses there were.
 
-    libcurl sends a PUT again by itself, at once, when a connection that it had kept is reset.
+    libcurl sends a PUT again by itself, at once, when a connection that it had kept is reset. On a slow machine a PUT
+    that is answered well may have timed out all the same.
     """
-    assert len(finals) == len(faults) + 1
+    assert len(finals) == len(answers)
+    assert answers[-1] == WELL
     assert {event.state for event in finals} == {"final"}
     assert len({event.digest for event in finals}) == 1, "a repeat must be the same bytes"
     assert all(event.is_complete for event in finals)
     pauses = 0
-    for fault, (earlier, later) in zip(faults, pairwise(finals), strict=True):
+    for answer, (earlier, later) in zip(answers, pairwise(finals), strict=False):
         pause_s = later.at - earlier.at
         wanted_s = RETRY_DELAY_S * 2**pauses
-        if fault == "reset" and pause_s < 0.8 * wanted_s:
+        if answer == "reset" and pause_s < 0.8 * wanted_s:
             continue
-        assert 0.8 * wanted_s <= pause_s <= 1.2 * wanted_s + DELIVERY_TIMEOUT_S + SLACK_S, (fault, pauses, pause_s)
+        assert 0.8 * wanted_s <= pause_s <= 1.2 * wanted_s + DELIVERY_TIMEOUT_S + SLACK_S, (answer, pauses, pause_s)
         pauses += 1
     return pauses
 
