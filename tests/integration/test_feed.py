@@ -64,6 +64,9 @@ class Client:
         self.texts.append(message.get("body", b""))
         self._more.set()
 
+    def be_unwatched(self) -> None:
+        pass
+
     def abort(self) -> None:
         self.is_cut_off = True
 
@@ -75,7 +78,7 @@ class Client:
         return self.texts[2:]
 
     async def serve(self, feed: Feed) -> None:
-        scope = {"principal": Principal("ann", "ann"), "abort": self.abort}
+        scope = {"principal": Principal("ann", "ann"), "abort": self.abort, "unwatched": self.be_unwatched}
         await streams.write(feed.texts(), feed.until_behind, asyncio.Event(), scope, self.receive, self.send)
 
 

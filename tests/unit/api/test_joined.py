@@ -29,7 +29,7 @@ class Recording(asyncio.Transport):
 
 def joined() -> tuple[Recording, Joined]:
     transport = Recording()
-    return transport, Joined(transport, asyncio.get_running_loop())
+    return transport, Joined(transport, asyncio.get_running_loop(), transport.close)
 
 
 async def test_a_head_and_a_short_body_are_one_write() -> None:

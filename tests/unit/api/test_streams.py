@@ -46,6 +46,9 @@ class Client:
         self.text += message.get("body", b"")
         self.has_end = not message.get("more_body", False)
 
+    def be_unwatched(self) -> None:
+        pass
+
     def abort(self) -> None:
         self.is_cut_off = True
 
@@ -57,7 +60,7 @@ async def written(
         if not is_behind:
             await never()
 
-    scope = {"principal": ONE, "abort": client.abort}
+    scope = {"principal": ONE, "abort": client.abort, "unwatched": client.be_unwatched}
     await streams.write(texts, until_behind, over or asyncio.Event(), scope, client.receive, client.send)
 
 

@@ -22,14 +22,16 @@ from imgserve.api.http.headers import STRICT
 from imgserve.api.http.inlet import Take, Taker
 from imgserve.api.http.joined import Joined
 from imgserve.api.http.request_head import Head, RequestRefused
+from imgserve.api.http.unread import Unread
 from imgserve.telemetry import logs
 
-# uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that is
-# raised. Overridden, of HttpToolsProtocol: connection_made, connection_lost, data_received, on_message_begin,
-# on_headers_complete, on_message_complete, on_response_complete; of FlowControl: resume_reading. Used: STATUS_LINE,
-# HIGH_WATER_LIMIT; server_state, loop, transport, parser, pipeline, flow, url, headers, on_body, on_response_complete,
-# _unset_keepalive_if_required, and body, disconnected, keep_alive, message_event, more_body, response_started,
-# response_complete and transport of cycle.
+# uvicorn promises nothing of these, so pyproject.toml pins it below the next minor version; look at each before that
+# is raised. Overridden, of HttpToolsProtocol: connection_made, connection_lost, data_received, on_message_begin,
+# on_headers_complete, on_message_complete, on_response_complete, pause_writing, resume_writing, shutdown,
+# timeout_keep_alive_handler; of FlowControl: resume_reading. Used: STATUS_LINE, HIGH_WATER_LIMIT; server_state, loop,
+# transport, parser, pipeline, flow, url, headers, on_body, on_response_complete, _unset_keepalive_if_required, and
+# body, disconnected, keep_alive, message_event, more_body, response_started, response_complete and transport of
+# cycle.
 
 # A smaller piece of a body is copied, so that several are written at once: a write costs more than the copy.
 _LEAST_VIEWED = 32_768
@@ -52,13 +54,13 @@ class _Flow(FlowControl):
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """Ends a connection whose next header is not complete in ``header_timeout_s``.
+    """Ends a connection whose next header is not complete in ``header_timeout_s``, or whose answers are not read.
 
     One request at most waits for the answer to another: uvicorn makes objects of all that a client sends ahead, some
     kilobytes for a head of 30 bytes, and reads on with each answer.
 
-    The scope has ``on_gone`` and, with a body, ``pour``, for the body's reader to call after ``receive``, and
-    ``has_come``: whether the next message has all that is left of it.
+    The scope has ``on_gone``, ``unwatched``, for an answer that has limits of its own, and, with a body, ``pour``, for
+    the body's reader to call after ``receive``, and ``has_come``: whether the next message has all that is left of it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.flow = self._flow = _Flow(transport)
+        self._unread = Unread(transport, self.loop)
         self._start_timer()
 
     @property
@@ -182,6 +185,7 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["abort"] = self.transport.abort  # type: ignore[typeddict-unknown-key]
         self.scope["on_gone"] = self._when_gone  # type: ignore[typeddict-unknown-key]
+        self.scope["unwatched"] = self._leave_unwatched  # type: ignore[typeddict-unknown-key]
 
     def _when_gone(self, callback: Callable[[], object]) -> Callable[[], object]:
         if self._is_lost:
@@ -196,7 +200,7 @@ class TimedProtocol(HttpToolsProtocol):
             before = self.cycle
             super().on_headers_complete()
             self._answered_first = before if self.pipeline else None
-            self.cycle.transport = cast(asyncio.Transport, Joined(self.transport, self.loop))
+            self.cycle.transport = cast(asyncio.Transport, Joined(self.transport, self.loop, self._unread.close))
             if self._body_fields:
                 self.scope["pour"] = partial(self._pour, self.cycle)  # type: ignore[typeddict-unknown-key]
                 self.scope["has_come"] = partial(_has_come, self.cycle)  # type: ignore[typeddict-unknown-key]
@@ -223,6 +227,7 @@ class TimedProtocol(HttpToolsProtocol):
         self._is_in_head = False
 
     def on_response_complete(self) -> None:
+        self._unread.is_watched = True
         super().on_response_complete()
         if self._flow.is_held:
             self.loop.call_soon(self._go_on)
@@ -246,7 +251,7 @@ class TimedProtocol(HttpToolsProtocol):
         elif not self.cycle.more_body:
             self._is_over, self.cycle.keep_alive = True, False
             return
-        self.transport.close()
+        self._unread.close()
 
     def _write(self, response: bytes) -> None:
         if self.cycle is not None:  # the head of an answer without a body may still be on its way
@@ -258,6 +263,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._unread.end()
         if self.on_lost is not None:
             self.on_lost()
         super().connection_lost(exc)
@@ -281,7 +287,28 @@ class TimedProtocol(HttpToolsProtocol):
     def _end(self) -> None:
         self._timer = None
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.close()
+            self._unread.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._end()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._unread.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._unread.end()
+
+    def _leave_unwatched(self) -> None:
+        self._unread.is_watched = False
+        self._unread.end()
 
 
 def _has_come(cycle: RequestResponseCycle) -> bool:

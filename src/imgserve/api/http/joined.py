@@ -5,18 +5,22 @@ writes of one response. Out: the same bytes on the transport, at the latest in t
 """
 
 import asyncio
+from collections.abc import Callable
 
 # A longer piece is written by itself: to copy it would cost more than the call.
 MOST_JOINED = 32_768
 
 
 class Joined:
-    """The transport that one response is written to: what uvicorn's cycle uses of one."""
+    """The transport that one response is written to: what uvicorn's cycle uses of one. ``close`` closes it."""
 
-    __slots__ = ("_head", "_is_begun", "_loop", "_transport")
+    __slots__ = ("_close", "_head", "_is_begun", "_loop", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close: Callable[[], object]
+    ) -> None:
         self._transport = transport
+        self._close = close
         self._loop = loop
         self._head = b""
         self._is_begun = False
@@ -35,7 +39,7 @@ class Joined:
 
     def close(self) -> None:
         self.flush()
-        self._transport.close()
+        self._close()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

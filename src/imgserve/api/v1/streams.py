@@ -97,6 +97,7 @@ async def write(
     ``until_behind`` returns when the client has missed too much. The connection of one that takes nothing by then is
     cut off: its buffer holds the middle of a text. An error of the queue ends the stream as ``over`` does.
     """
+    scope["unwatched"]()
     await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS]})
     writing = asyncio.create_task(_write(texts, until_behind, send))
     gone, ended = asyncio.create_task(body.until_gone(receive)), asyncio.create_task(over.wait())
