@@ -14,6 +14,12 @@ import msgspec
 from imgserve.request import url
 from imgserve.request.protocols import SCHEMES
 
+# Some servers take a backslash for a slash, and leave what follows a semicolon out.
+_DOT_SEGMENT = re.compile(r"(?:\A|[/\\])\.\.?(?:[/\\;]|\Z)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# A host may decode a path again. No honest name is encoded more often.
+_MOST_DECODINGS = 4
+
 
 class UrlPrefix(msgspec.Struct, frozen=True):
     """``segments`` are percent-decoded. ``is_domain``: the hosts are those beneath ``host``, and not that one."""
@@ -55,7 +61,7 @@ def _place_of(text: str) -> tuple[str, str, int, tuple[str, ...]] | None:
     """Scheme, host, port and segments; None for a URL that no prefix names."""
     try:
         scheme, host, port, path = _parts(text)
-        return scheme, host, port, tuple(_segments(path))
+        return (scheme, host, port, tuple(_segments(path))) if _leads_downwards(path) else None
     except ValueError:
         return None
 
@@ -70,8 +76,18 @@ def _parts(text: str) -> tuple[str, str, int, str]:
 
 def _segments(path: str) -> list[str]:
     """Raises ValueError for a path that a server could read as another one."""
-    segments = [unquote(segment, errors="strict") for segment in path.split("/")[1:]]
-    # Some servers take a backslash for a slash, and leave what follows a semicolon out.
-    if any(part.partition(";")[0] in (".", "..") for segment in segments for part in re.split(r"[/\\]", segment)):
+    if _DOT_SEGMENT.search(unquote(path)):
         raise ValueError("a path with dot segments")
-    return segments
+    return [unquote(segment, errors="strict") for segment in path.split("/")[1:]]
+
+
+def _leads_downwards(path: str) -> bool:
+    """Also at a host that decodes it several times."""
+    for _ in range(_MOST_DECODINGS):
+        if _DOT_SEGMENT.search(path) or _CONTROL.search(path):
+            return False
+        decoded = unquote(path)
+        if decoded == path:
+            return True
+        path = decoded
+    return False

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Self
-from urllib.parse import unquote
 
 import msgspec
 
@@ -29,10 +28,6 @@ _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+://")
 _HOST = re.compile(r"(?:\*\.)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 # Not of s3, whose buckets have no domains.
 _DOMAIN = re.compile(r"(?P<scheme>[A-Za-z]+://)\*\.(?=[A-Za-z0-9])")
-_DOT_SEGMENT = re.compile(r"(?:\A|[/\\])\.\.?(?:[/\\;]|\Z)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# A host may decode a path again. No honest name is encoded more often.
-_MOST_DECODINGS = 4
 
 # http and https.
 _WEB = tuple(word for word, one in SCHEMES.items() if one.takes_headers and not one.has_bucket)
@@ -173,23 +168,11 @@ def sources_at(destination: Destination) -> frozenset[str]:
 
 
 def _is_beneath(prefix: UrlPrefix, canonical: str) -> bool:
-    """Also at a host that decodes a path several times. No prefix names a URL with a user name."""
+    """No prefix names a URL with a user name."""
     authority, rest = url.cut(canonical)
-    return "@" not in authority and prefix.names(canonical) and _is_plain(rest.partition("?")[0], prefix.scheme)
-
-
-def _is_plain(path: str, scheme: str) -> bool:
-    """Whether the path leads downwards only, however often it is decoded."""
     # FTP takes a slash at the beginning of a segment for the root.
-    has_slash = SCHEMES[scheme].is_path_decoded and re.search("%2f", path, re.IGNORECASE) is not None
-    for _ in range(_MOST_DECODINGS):
-        if has_slash or _DOT_SEGMENT.search(path) or _CONTROL.search(path):
-            return False
-        decoded = unquote(path)
-        if decoded == path:
-            return True
-        path = decoded
-    return False
+    has_slash = SCHEMES[prefix.scheme].is_path_decoded and re.search("%2f", rest, re.IGNORECASE) is not None
+    return "@" not in authority and not has_slash and prefix.names(canonical)
 
 
 def _prefixes(text: str) -> tuple[UrlPrefix, ...]:
