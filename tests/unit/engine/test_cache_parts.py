@@ -6,6 +6,7 @@ from random import Random
 import apsw
 import pytest
 
+from imgserve.engine.cache import purge
 from imgserve.engine.cache.entry import Header, Key, Meta
 from imgserve.engine.cache.health import PAUSE_S, Health
 from imgserve.engine.cache.index import Index, remove_index, take_over
@@ -120,6 +121,23 @@ def test_records_outlive_their_server(tmp_path: Path) -> None:
 def test_damaged_records_are_no_records(tmp_path: Path, text: str) -> None:
     (tmp_path / "purges.json").write_text(text)
     assert not Records(tmp_path).load()
+
+
+def test_more_records_than_a_purge_should_write_become_one_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "_MOST_RECORDS", 3)
+    records = Records(tmp_path)
+    for number in range(3):
+        records.add(f"https://a.test/{number}/")
+    assert [record.prefix for record in records.pending] == [f"https://a.test/{number}/" for number in range(3)]
+    assert records.add("https://a.test/1/") == 5
+    assert [record.epoch for record in records.pending] == [2, 4, 5], "an equal one takes the place of the older"
+    assert records.add("https://b.test/") == 6
+    assert records.pending == (Record("", 6),)
+    again = Records(tmp_path)
+    assert again.load()
+    assert again.pending == records.pending
 
 
 def row(name: int, size: int = 10, used_at: int = 5, epoch: int = 1, source: str = "") -> Row:

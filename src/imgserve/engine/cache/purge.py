@@ -28,6 +28,9 @@ from imgserve.engine.cache.files import replace_durably
 FILE_NAME = "purges.json"
 # Whose last purges are remembered. The next one counts as a purge of all.
 _MOST_SOURCES = 10_000
+# Each purge writes all records, of 8 KB at most, and each entry that is read is compared with them. The next purge
+# covers all sources.
+_MOST_RECORDS = 200
 
 
 class OfSource(msgspec.Struct, frozen=True):
@@ -216,7 +219,8 @@ class Records:
             self._new.add(epoch)
             # A shorter prefix, or an equal one, covers the older record.
             left = tuple(record for record in self._file.records if not record.prefix.startswith(prefix))
-            self._write(_File(epoch, (*left, Record(prefix, epoch))))
+            records = (*left, Record(prefix, epoch)) if len(left) < _MOST_RECORDS else (Record("", epoch),)
+            self._write(_File(epoch, records))
             return epoch
 
     def marked(self, epoch: int) -> None:
