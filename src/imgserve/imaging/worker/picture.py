@@ -13,7 +13,17 @@ from imgserve.errors import FieldRef, Sentence
 from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker import cover, ending, rare, vips
 from imgserve.imaging.worker.colour import numbers, profile
-from imgserve.imaging.worker.formats import avifheader, dav1d, gif, jpegheader, libwebp, png, tiffcolour, webpheader
+from imgserve.imaging.worker.formats import (
+    avifheader,
+    dav1d,
+    density,
+    gif,
+    jpegheader,
+    libwebp,
+    png,
+    tiffcolour,
+    webpheader,
+)
 from imgserve.imaging.worker.formats.turns import UPRIGHT
 from imgserve.imaging.worker.pixelcache import UNCACHED, PixelCache
 from imgserve.imaging.worker.source import Data
@@ -107,6 +117,15 @@ class Picture:
         if self.format == "avif" and image.hasalpha() and avifheader.is_multiplied(self.data):
             image = image.unpremultiply().rint().cast(image.format)
         return _with_numbers_as_profile(image, self)
+
+    @cached_property
+    def per_mm(self) -> density.PerMm | None:
+        """The pixels in a millimetre of the upright picture; None if it does not say."""
+        if self.format not in density.FORMATS or self.rare is not None:
+            return None
+        stated = density.of_jpeg(self.data) if self.format == "jpeg" else density.of_image(self.header)
+        turn = self.plain_jpeg.orientation if self.plain_jpeg is not None else orientation(self.header)
+        return stated and (density.PerMm(stated.down, stated.across) if turn >= cover.FIRST_TURNED else stated)
 
     @cached_property
     def kept_profile(self) -> bytes:

@@ -15,6 +15,7 @@ from imgserve.imaging.worker import animation, bounds, cover, further, load, pro
 from imgserve.imaging.worker.canvas import Canvas
 from imgserve.imaging.worker.colour import convert
 from imgserve.imaging.worker.detect import detect
+from imgserve.imaging.worker.formats import density
 from imgserve.imaging.worker.further import Further
 from imgserve.imaging.worker.metadata import embed, kept
 from imgserve.imaging.worker.picture import Picture, unreadable
@@ -164,6 +165,8 @@ def _in_planes(picture: Picture, steps: tuple[Step, ...], rendering: Rendering) 
         case (Step(operation=Resize() as operation) as only,) if settings is not None:
             file = resize.in_planes(picture, operation, only.before, only.size, settings)
             if file is not None:
+                if output_format == "jpeg":
+                    file = density.in_jpeg(file, picture.per_mm)
                 return embed.embedded(file, output_format, kept.of(picture, encode, output_format, only.size))
     return None
 
@@ -203,6 +206,8 @@ def _finished(
             assert rendering.size is not None
             canvas = canvas.of_each_frame(partial(cover.covering, size=rendering.size))
         image = extras.in_its_profile(picture, canvas.image, rendering.recipe.encode)
+        if picture.format != "svg" and rendering.format in density.FORMATS:
+            image = density.stating(image, picture.per_mm)
         return save.in_its_depth(image, rendering.format, rendering.recipe.encode).copy_memory()
 
 

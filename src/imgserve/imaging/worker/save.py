@@ -12,7 +12,7 @@ import pyvips
 from imgserve.imaging.faults import PictureTooLarge, RenderFailed
 from imgserve.imaging.worker import vips
 from imgserve.imaging.worker.colour import convert
-from imgserve.imaging.worker.formats import libwebp, png, turbojpeg, webp
+from imgserve.imaging.worker.formats import density, libwebp, png, turbojpeg, webp
 from imgserve.imaging.worker.metadata import embed
 from imgserve.imaging.worker.metadata.kept import Blocks
 from imgserve.imaging.worker.picture import PROFILE
@@ -88,10 +88,11 @@ def _file(image: pyvips.Image, output_format: Format, encode: Encode, blocks: Bl
 def _of_our_own(image: pyvips.Image, output_format: Format, encode: Encode, quality: int | None) -> bytes | None:
     """The file of an encoder beside libvips; None if libvips writes it all."""
     if output_format == "jpeg":
-        quick = _quick_jpeg(image, encode, quality)
-        if quick is None or not vips.has(image, PROFILE):
-            return quick
-        return embed.jpeg_with_profile(quick, bytes(image.get(PROFILE)))
+        quick, per_mm = _quick_jpeg(image, encode, quality), density.of_image(image)
+        if quick is None:
+            return density.in_jpeg(_in_memory(image, "jpeg", encode, quality), per_mm) if per_mm is not None else None
+        quick = density.in_jpeg(quick, per_mm)
+        return embed.jpeg_with_profile(quick, bytes(image.get(PROFILE))) if vips.has(image, PROFILE) else quick
     if output_format == "webp":
         return _quick_webp(image, encode, quality)
     if output_format == "png" and encode.colors is not None and palette.needs_merge(encode.colors):
@@ -105,7 +106,7 @@ def _quick_png(image: pyvips.Image, encode: Encode) -> bytes | None:
     levels = settings_of_format.deflate_levels(encode)
     if levels is None or not png.is_there() or image.width * image.height > _MAX_QUICK_PIXELS:
         return None
-    width, height = image.width, image.height
+    image, width, height = density.or_usual(image), image.width, image.height
     pixels = vips.pixels(image, width, height) if width * height <= _MOST_AT_ONCE else None
     is_drawing = _is_drawing(image, pixels)
     if is_drawing and _is_plain_png(image):
@@ -141,6 +142,8 @@ def save(
     """Encode with these settings, and no metadata but a profile that the image has. Raises pyvips.Error."""
     if quality is not None:
         settings = {**settings, "Q": quality}
+    if output_format in density.FORMATS:
+        image = density.or_usual(image)
     saver = getattr(image, f"{vips.NAME.get(output_format, output_format)}save_target")
     saver(target, **(_WITH_PROFILE if vips.has(image, PROFILE) else _WITHOUT_METADATA), **settings)
 

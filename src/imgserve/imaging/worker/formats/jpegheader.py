@@ -23,7 +23,7 @@ _ODD_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0x
 _FRAMES, _EIGHT_BITS = frozenset({0xC0, 0xC1, 0xC2}), b"\x08"
 _ALONE = frozenset({*range(0xD0, 0xDA), _FILL})  # restarts, start and end of the picture: no headers
 _EXIF, _ICC, _ONLY_CHUNK = b"Exif\0\0", b"ICC_PROFILE\0", b"\1\1"
-_TIFF_STARTS = (b"II*\0", b"MM\0*")
+TIFF_STARTS = (b"II*\0", b"MM\0*")
 _ORIENTATION, _ONE_SHORT = 0x0112, (3, 1)
 _MOST_SEGMENTS = 2000  # a profile or a depth map of many megabytes has some hundreds
 
@@ -94,7 +94,7 @@ def _is_srgb(chunk: bytes) -> bool:
 
 def exif_orientation(exif: bytes) -> int | None:
     """1 without one; None if it cannot be read or is invalid."""
-    if not exif.startswith(_TIFF_STARTS):
+    if not exif.startswith(TIFF_STARTS):
         return None
     file = tiff.File(exif)
     entries = file.entries(file.address(file.first))
