@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from imgserve.errors import FileUnusable, cause_of
 from imgserve.errors import Path as KeyPath
-from imgserve.errors import cause_of
 from imgserve.settings import renamed
 from imgserve.settings.options import CONFIG, Option, Table, declared, expected
 from imgserve.settings.tomlfile import TomlFile
@@ -155,10 +155,17 @@ def _converted(entries: Iterable[tuple[Option, Value]], problems: list[str]) -> 
             problems.append(f"{entry.origin}: expected {expected(option)}{_got(option, entry)}")
             continue
         if option.is_path:  # relative to the TOML file, or to the working directory
-            base = entry.file.path.parent if entry.file else Path.cwd()
+            base = entry.file.path.parent if entry.file else _working_directory()
             value = tuple(str(base / part) for part in value) if isinstance(value, tuple) else str(base / str(value))
         converted[option.name] = msgspec.structs.replace(entry, value=value)
     return converted
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise FileUnusable("the working directory is not there any more", "change into another one (cd)") from error
 
 
 def _is_present(table: Table, file: TomlFile, values: Mapping[str, Value]) -> bool:
@@ -221,8 +228,8 @@ def _secret_in(place: str, option: Option, environ: Mapping[str, str]) -> tuple[
     try:
         text = Path(place).read_text(encoding="utf-8").strip(blank)
     except (OSError, UnicodeDecodeError) as error:
-        cause = cause_of(error)[0] if isinstance(error, OSError) else "it is not UTF-8"
-        fault = f"{place} cannot be read: {cause}, expected a file that holds the secret"
+        cause, remedy = cause_of(error) if isinstance(error, OSError) else ("it is not UTF-8", "")
+        fault = f"{place} cannot be read: {cause} ({remedy or 'name the file that holds the secret'})"
         return "", fault, isinstance(error, PermissionError)
     return text, "" if text else f"expected a secret in {place}, there is none", False
 

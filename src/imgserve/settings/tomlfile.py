@@ -29,8 +29,9 @@ class TomlFile(msgspec.Struct, frozen=True):
             if origin:
                 problems.append(f"{where} does not exist, expected a TOML file")
         except OSError as error:
-            hint = "give this user the right to read it" if origin else "name another with --config, or set HOME"
-            problems.append(f"{where} cannot be read: {cause_of(error)[0]} ({hint})")
+            cause, remedy = cause_of(error)
+            hint = remedy or "name another" if origin else "name another with --config, or set HOME"
+            problems.append(f"{where} cannot be read: {cause} ({hint})")
         except UnicodeDecodeError:
             problems.append(f"{where} is not UTF-8, expected a TOML file in UTF-8")
         except tomllib.TOMLDecodeError as error:

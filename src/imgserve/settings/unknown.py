@@ -55,7 +55,7 @@ def unknown_keys(
             continue
         if not any(table == name or table.startswith(f"{name}.") for table in tables):
             has_names = above in tables and tables[above].has_names
-            fault = _NAME_EXPECTED.format(key) if has_names else _no_such(key, above, value, names)
+            fault = _NAME_EXPECTED.format(key) if has_names else _no_such(key, above, value, names, tables)
             yield f"{file.origin(above if has_names else name)}: {fault}"
         elif isinstance(value, dict):
             yield from unknown_keys(name, value, file, names, tables)
@@ -63,11 +63,22 @@ def unknown_keys(
             yield f"{file.origin(name)}: expected a table, [{name}], got {shown(value, is_typed=False)}"
 
 
-def _no_such(key: str, above: str, value: object, names: set[str]) -> str:
+def _no_such(key: str, above: str, value: object, names: set[str], tables: Mapping[str, Table]) -> str:
     if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
-        return "there is no such setting, got a table (settings stand above all tables)"
+        meant = _table_meant(f"{above}.{key}" if above else key, tables)
+        return f"there is no such table ({meant})"
     siblings = [name.rpartition(".")[2] for name in names if name.rpartition(".")[0] == above]
     return f"there is no such setting{_similar(key.lower(), siblings)}"
+
+
+def _table_meant(name: str, tables: Mapping[str, Table]) -> str:
+    """The nearest table, as it stands in a file. Where none is near the settings may need no table at all."""
+    near = {table.rpartition(".")[2]: table for table in tables} | {table: table for table in tables}
+    close = get_close_matches(name.lower(), near, n=1)
+    if not close:
+        return "settings stand above all tables"
+    table = tables[near[close[0]]]
+    return f"did you mean [{table.name}{'.NAME' if table.has_names else ''}]?"
 
 
 def shown(value: object, *, is_typed: bool) -> str:

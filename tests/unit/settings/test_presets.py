@@ -115,5 +115,5 @@ def test_a_reload_names_a_file_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_reload_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match="cannot be read: it is a directory"):
+    with pytest.raises(SettingsInvalid, match="cannot be read: it is a directory, expected a file \\(name a file"):
         presets(str(tmp_path), {})

@@ -168,7 +168,7 @@ def test_all_faults_at_once_each_with_its_origin(tmp_path: Path) -> None:
         "IMGSERVE_RENDER_TIMEOUT_S: expected a number above 0",
         "IMGSERVE_HTOS: there is no such setting (did you mean IMGSERVE_HOST?)",
         f"{where}, line 1: wrokers: there is no such setting (did you mean workers?)",
-        f"{where}, line 4: limits: there is no such setting",
+        f"{where}, line 4: limits: there is no such table (settings stand above all tables)",
         f"{where}, line 2: port: expected a whole number from 0 to 65,535",
         f"{where}, line 3: sandbox: expected one of auto, off, require",
         "IMGSERVE_TEST: Invalid enum value 'nowhere' - at `$.failpoint`",

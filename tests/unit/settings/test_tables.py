@@ -141,7 +141,12 @@ def test_only_settings_above_all_tables_are_flags() -> None:
         ('[credential.a]\ntoken_env = "A"\n[credential.b]\ntoken_env = "A"\nfor = ["shop.test"]\n',
          ["line 5: [credential.b] for: expected URLs, got 'shop.test'"]),
         ("[limits]\nport = 3\n",
-         ["line 1: limits: there is no such setting, got a table (settings stand above all tables)"]),
+         ["line 1: limits: there is no such table (settings stand above all tables)"]),
+        ('[get.imgprox]\npath = "/"\n',
+         ["line 1: [get.imgprox]: there is no such table (did you mean [get.imgproxy]?)"]),
+        ('[imgproxy]\npath = "/"\n', ["line 1: imgproxy: there is no such table (did you mean [get.imgproxy]?)"]),
+        ('[credentials.a]\ntoken_env = "A"\n',
+         ["line 1: credentials: there is no such table (did you mean [credential.NAME]?)"]),
     ],
 )  # fmt: skip
 def test_a_fault_names_line_table_and_key(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -151,8 +156,7 @@ def test_a_fault_names_line_table_and_key(tmp_path: Path, text: str, expected: l
 def test_a_secret_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     (fault,) = faults(tmp_path, '[credential.a]\ntoken_file = "gone"\n')
     assert fault == (
-        f"line 2: [credential.a] token_file: {tmp_path}/gone cannot be read: No such file or directory, expected a "
-        "file that holds the secret"
+        f"line 2: [credential.a] token_file: {tmp_path}/gone cannot be read: No such file or directory (check the path)"
     )
 
 
