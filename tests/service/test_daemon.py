@@ -147,6 +147,39 @@ def test_it_is_detached_and_its_workers_hold_nothing_of_it(house: House) -> None
         assert not [place for place in held if place.startswith(str(house.top))]
 
 
+# The command that starts the server ends as soon as it has forked.
+KILLED_STARTER = """
+import os, signal
+from imgserve.cli.main import main
+signal.signal(signal.SIGCHLD, lambda *_: os._exit(9))
+os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGCHLD, signal.SIG_DFL))
+main(["start"])
+"""
+
+
+def test_a_server_whose_starter_was_ended_says_so_and_leaves_nothing_at_work(house: House) -> None:
+    given = {f"IMGSERVE_{name.upper()}": value for name, value in house.settings.items()}
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_STARTER], env={**os.environ, **given}, check=False, timeout=PATIENCE_S
+    )
+    assert ended.returncode == 9
+    wait_until(lambda: house.log_file.exists() and "ended_by_fault" in house.log)
+    wait_until(lambda: not house.pid_file.exists())
+    assert "the command that started it was ended before it listened (start it again)" in house.log
+    assert not [line for line in house.log.splitlines() if "queue_fault" in line or "pruning_failed" in line]
+
+
+def test_what_is_printed_onto_a_full_disk_fails_with_one_sentence() -> None:
+    """Also where Python keeps the text until the program ends, as it does for a file."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "imgserve", "version"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (1, "imgserve: the disk is full (free disk space)\n")
+
+
 def test_restart_is_another_server_on_the_same_data(house: House) -> None:
     house.run("start")
     first, url = house.pid, house.url

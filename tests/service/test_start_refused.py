@@ -216,6 +216,39 @@ def test_a_file_for_a_data_directory(tmp_path: Path) -> None:
     assert "mend the disk" not in told
 
 
+def test_a_data_directory_that_is_none_is_told_before_the_pid_file_in_it(tmp_path: Path) -> None:
+    """Another pid file would not help."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    places = [tmp_path / "file", tmp_path / "link"]
+    house = House(tmp_path)
+    starts = [Start(house, (), {"data_dir": str(place), "pid_file": f"{place}/imgserve.pid"}) for place in places]
+    file, link = refusals(starts)
+    assert f"the data directory {places[0]} cannot be used: a file stands where a directory is expected" in file
+    assert f"the data directory {places[1]} cannot be used: No such file or directory" in link
+    for told in (file, link):
+        assert "name another with --data-dir" in told
+        assert "--pid-file" not in told
+
+
+def test_in_a_working_directory_that_was_deleted(tmp_path: Path) -> None:
+    """A flag's path is relative to it."""
+    house = House(tmp_path)
+    (tmp_path / "gone").mkdir()
+    before = ("sh", "-c", f'cd {tmp_path}/gone && rmdir {tmp_path}/gone && exec "$0" "$@"')
+    told = refusal(house, "--ca-file", "ca.pem", before=before)
+    assert "the working directory is not there any more (change into another one (cd))" in told
+
+
+@needs_root
+def test_where_its_user_may_have_no_further_process(open_house: House) -> None:
+    limited = (*where_everybody_can_read_python(open_house.top), *AS_NOBODY, "prlimit", "--nproc=0")
+    shutil.rmtree(open_house.data, ignore_errors=True)
+    told = open_house.run("start", status=1, before=limited)
+    assert "no process can be made for the server" in told
+    assert "(raise the limit of processes (ulimit -u), or free memory)" in told
+
+
 def test_where_it_cannot_listen(tmp_path: Path) -> None:
     house = House(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:

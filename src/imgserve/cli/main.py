@@ -46,7 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (ImgserveError, OSError) as error:
         sys.stderr.write(f"imgserve: {sentence_of(error)}\n")
+        _give_up_output()
         return 1
+
+
+def _give_up_output() -> None:
+    """Drop what stdout does not take, as on a full disk. Else the interpreter's own last flush fails once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _start(flags: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ import msgspec
 
 from imgserve.api.control_socket import StartedAs
 from imgserve.api.http.listener import listen
-from imgserve.errors import ImgserveError, sentence_of, using
+from imgserve.errors import ImgserveError, cause_of, sentence_of, using
 from imgserve.jobs.sqlite.breakage import storage_failing
 from imgserve.server import ending, lifecycle, logfile, memory, readiness
 from imgserve.server.lifecycle import CannotStart, Endpoint
@@ -46,15 +46,27 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
             logs.stop()
         return ending.leave(status)
     reader, writer = os.pipe()
-    if first := os.fork():
+    if first := _fork():
         os.close(writer)
         os.waitpid(first, 0)
         return _wait(reader, settings)
     os.setsid()
-    if os.fork():
-        os._exit(0)
+    try:
+        if _fork():
+            os._exit(0)
+    except CannotStart as error:
+        os.write(writer, error.sentence().encode())
+        os._exit(1)
     os.close(reader)
     return ending.leave(_detached(settings, user, writer))
+
+
+def _fork() -> int:
+    try:
+        return os.fork()
+    except OSError as error:
+        hint = "raise the limit of processes (ulimit -u), or free memory"
+        raise CannotStart(f"no process can be made for the server: {cause_of(error)[0]}", hint) from error
 
 
 def _detached(settings: Settings, user: User | None, writer: int) -> int:
@@ -76,15 +88,22 @@ def _detached(settings: Settings, user: User | None, writer: int) -> int:
             def listening(url: str) -> None:
                 pid_file.write(msgspec.structs.replace(note, url=url))
                 logs.event("listening", version=version("imgserve"), url=url, pid=os.getpid())
-                answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
-                answer.close()
+                try:
+                    answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
+                    answer.close()
+                except BrokenPipeError as error:
+                    raise CannotStart(
+                        "the command that started it was ended before it listened", "start it again"
+                    ) from error
 
             return _serve(settings, user, "daemon", listening, log.reopen)
         except (ImgserveError, OSError) as error:
             if answer.closed:
                 logs.event("ended_by_fault", level=logging.ERROR, detail=sentence_of(error))
             else:
-                answer.write(sentence_of(error))
+                with contextlib.suppress(BrokenPipeError):  # the starting command was ended: nobody asks
+                    answer.write(sentence_of(error))
+                    answer.close()
             return 1
 
 
@@ -142,9 +161,12 @@ def _serve(
 
 
 def _make_data_dir(path: Path, user: User | None) -> None:
-    if os.path.lexists(path):
-        return
     with using(f"the data directory {path}", "--data-dir"):
+        if os.path.lexists(path):
+            path.stat()  # it may be a link that leads nowhere
+            if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir would hide other errors
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            return
         path.mkdir(mode=0o700, parents=True)
         if user is not None:
             os.chown(path, user.pw_uid, user.pw_gid)

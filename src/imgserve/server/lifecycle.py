@@ -120,9 +120,9 @@ async def _serve(settings: Settings, endpoint: Endpoint, max_descriptors: int, e
             settings, components, itself, presets, ending
         ):  # until all has ended: a stop can be watched
             serving = asyncio.create_task(server.serve([endpoint.listener]))
-            components.runner.start(has_work=settings.role != "api")
             ending.on_signal = ending.stop.set
             endpoint.on_listening(address)
+            components.runner.start(has_work=settings.role != "api")  # nothing fails between this and its drain
             await ending.until(serving)
             await drain(components, ending)
             server.stop()

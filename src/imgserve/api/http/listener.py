@@ -12,6 +12,7 @@ _REASONS = {
     errno.EADDRNOTAVAIL: ("this machine has no such address", "choose another --host"),
     errno.EACCES: ("ports below 1024 are root's", "choose another --port, or start it as root with --user"),
     socket.EAI_NONAME: ("there is no such host", "choose another --host"),
+    socket.EAI_AGAIN: ("its name cannot be looked up now", "choose another --host, best an address"),
 }
 
 
