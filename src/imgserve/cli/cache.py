@@ -51,9 +51,9 @@ def _lines(part: CacheStats) -> list[str]:
     asked = part.memory_hits + part.disk_hits + part.misses
     rate = f"{(asked - part.misses) / asked:.1%} hits of {asked:,}" if asked else "not asked yet"
     lines = [
-        f"disk    {_size(part.size_bytes)} of {_size(part.cap_bytes)}, {part.entries:,} entries"
+        f"disk    {_size(part.size_bytes)} of {_size(part.cap_bytes)}, {_entries(part.entries)}"
         + ("" if part.is_whole else ", still being counted"),
-        f"memory  {_size(part.memory_bytes)} of {_size(part.memory_cap_bytes)}, {part.memory_entries:,} entries",
+        f"memory  {_size(part.memory_bytes)} of {_size(part.memory_cap_bytes)}, {_entries(part.memory_entries)}",
         f"{rate}: {part.memory_hits:,} from memory, {part.disk_hits:,} from the disk",
         f"{part.stored:,} stored, {part.skipped:,} of them not on the disk, {part.evicted:,} evicted",
     ]
@@ -62,6 +62,10 @@ def _lines(part: CacheStats) -> list[str]:
     if part.purging:
         lines.append(f"the files of {counted(part.purging, 'purge')} are still being deleted")
     return lines
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
 
 
 def _size(size_bytes: int) -> str:

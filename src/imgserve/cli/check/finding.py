@@ -37,8 +37,10 @@ def fault(about: str, detail: str, hint: str) -> Finding:
     return Finding(about, "fault", detail, hint)
 
 
-def unknown(about: str, detail: str, owner: str) -> Finding:
-    return Finding(about, "unknown", detail, f"run imgserve check as {owner}, or as root")
+def unknown(about: str, detail: str, owner: str, otherwise: str = "") -> Finding:
+    """``owner`` is the user who may look; ``otherwise`` the remedy if that is the wrong user."""
+    users = owner if owner == "root" else f"{owner}, or as root"
+    return Finding(about, "unknown", detail, f"run imgserve check as {users}{otherwise and f'; {otherwise}'}")
 
 
 def tried(about: str, look: Callable[[], Iterable[Finding]], owner: str) -> Iterator[Finding]:

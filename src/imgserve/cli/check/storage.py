@@ -84,7 +84,8 @@ def _private(settings: Settings, owner_id: int) -> Finding:
         return ok("data_dir", f"{place} is private to {holder}")
     if uid != 0:
         detail = f"{place} belongs to {holder}, and this check runs as {user_name(uid)}"
-        return unknown("data_dir", detail, f"{holder} (for a server of {user_name(uid)}: chown -R it)")
+        otherwise = f"for a server of {user_name(uid)}: chown -R {user_name(uid)} {place}"
+        return unknown("data_dir", detail, holder, otherwise)
     detail = f"{place} belongs to {holder}, expected {settings.user}"
     return fault("data_dir", detail, f"chown -R {settings.user} {place}")
 
