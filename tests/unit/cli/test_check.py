@@ -19,6 +19,7 @@ from imgserve.cli.check.finding import Finding
 from imgserve.engine.config import UploadConfig
 from imgserve.jobs.sqlite.connection import connect
 from imgserve.jobs.sqlite.inspect import inspect
+from imgserve.jobs.sqlite.leaving import LEFT_NAME
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.request.principal import OPERATOR_ID
 from imgserve.setting import Secret
@@ -393,6 +394,17 @@ def test_a_data_directory_without_the_queue_may_be_lost(house: Path) -> None:
     assert [one.about for one in storage.look(there)] == ["data_dir", "server"]
     (house / "data").rmdir()
     assert [one.about for one in storage.look(there)] == ["data_dir"]
+
+
+def test_a_queue_file_after_its_jobs_were_moved_is_told(house: Path) -> None:
+    """A server without the setting would begin an empty queue, and nobody would see why its jobs are gone."""
+    moved = house / "data" / LEFT_NAME
+    moved.touch(0o600)
+    first, _ = said(storage.look, settings_in(house), "queue file")
+    assert first == ("warning", f"the jobs were moved into a database ({moved}), and a queue file does not have them")
+    assert said(storage.look, settings_in(house, "--queue", "postgresql://db.test/jobs"), "queue file") == []
+    moved.unlink()
+    assert said(storage.look, settings_in(house), "queue file") == [("ok", "none yet, the first start makes it")]
 
 
 async def test_jobs_in_a_file_beside_the_database_are_named(house: Path) -> None:

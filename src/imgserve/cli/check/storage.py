@@ -20,6 +20,7 @@ from imgserve.jobs.faults import StorageFailing
 from imgserve.jobs.protocol import Counts
 from imgserve.jobs.sqlite.breakage import RESTORE
 from imgserve.jobs.sqlite.inspect import Inspected, inspect
+from imgserve.jobs.sqlite.leaving import LEFT_NAME
 from imgserve.jobs.sqlite.queue import FILE_NAME
 from imgserve.settings.tree import Settings
 
@@ -150,6 +151,9 @@ def _server(place: Path, server: owner.Owner) -> Iterator[Finding]:
 
 
 def _queue(place: Path, *, is_served: bool) -> Iterator[Finding]:
+    if (place / LEFT_NAME).exists():
+        detail = f"the jobs were moved into a database ({place / LEFT_NAME}), and a queue file does not have them"
+        yield warning("queue file", detail, "name the database with --queue, or remove that file")
     try:
         queue = inspect(place)
     except StorageFailing as error:
