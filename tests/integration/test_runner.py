@@ -58,6 +58,29 @@ async def test_a_bug_or_error_in_the_claiming_ends_it_for_a_moment_only(
     assert [record.message.split()[0] for record in caplog.records if record.levelno >= logging.WARNING] == [line]
 
 
+async def test_a_queue_that_fails_for_a_while_is_logged_once(
+    made: Plant, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two loops look for work each second, and hours without a database must leave a readable log."""
+    monkeypatch.setattr("imgserve.engine.runner.STORAGE_PAUSE_S", 0.01)
+    calls = 0
+
+    def clock() -> float:
+        nonlocal calls
+        calls += 1
+        if calls < 9:
+            raise StorageFailing("the disk fails")
+        return time.time()
+
+    runner = made.runner(clock=clock)
+    runner.start()
+    entry = await made.released(made.file("a.png"))
+    await until(lambda: made.house.statuses() == {entry.number: "succeeded"})
+    await runner.stop(1.0)
+    lines = [record.message.split()[0] for record in caplog.records if record.levelno >= logging.WARNING]
+    assert lines.count("claiming_failed") == 1
+
+
 async def test_a_failed_job_pays_with_a_failure_picture(made: Plant) -> None:
     made.source.unlink()
     entry = await made.released(made.file("a.png"))

@@ -63,6 +63,7 @@ class Runner:
         self._room = asyncio.Event()
         self._loops: dict[asyncio.Task[None], bool] = {}  # whether it goes on while attempts finish
         self._is_stopping = False
+        self._failures = logs.Failures()
 
     def start(self, *, has_work: bool = True) -> None:
         """``has_work`` False: claim nothing, which others that share the queue do."""
@@ -122,7 +123,7 @@ class Runner:
                 return
             error = task.exception()
             if isinstance(error, ImgserveError):
-                logs.event(failure, level=logs.WARNING, code=error.code, detail=error.detail)
+                self._failures.event(failure, code=error.code, detail=error.detail)
             else:
                 logs.bug("runner_bug", error=error)
             asyncio.get_running_loop().call_later(

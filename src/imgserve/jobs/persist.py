@@ -20,11 +20,12 @@ PAUSE_S = 1.0
 
 async def until_stored(change: Callable[[], Awaitable[T]]) -> T:
     """The change's value. Retries as long as the storage fails."""
+    failures = logs.Failures()
     while True:
         try:
             return await change()
         except StorageFailing as error:
-            logs.event("storage_failing", level=logs.WARNING, detail=error.detail)
+            failures.event("storage_failing", detail=error.detail)
             await asyncio.sleep(PAUSE_S)
 
 

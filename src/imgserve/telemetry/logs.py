@@ -12,6 +12,7 @@ reported. A process that has not called ``start`` logs as any library does.
 import contextvars
 import json
 import logging
+import math
 import os
 import queue
 import select
@@ -35,6 +36,7 @@ DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logg
 MAX_WAITING = 20_000
 GATHER_S = 0.05  # many lines are one write and wake the thread once
 STOP_S = 0.8  # of the 5 s that the server has after drain_s
+REPEATED_AFTER_S = 60.0  # hours without a disk or a database leave a log that can still be read
 
 job: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_job", default="")
 request: contextvars.ContextVar[str] = contextvars.ContextVar("imgserve_request", default="")
@@ -65,6 +67,20 @@ def bug(action: str, *, error: BaseException | None = None, **fields: Field) -> 
     """A fault of ours. The line carries the traceback, of ``error`` or of the exception being handled."""
     trace = "".join(traceback.format_exception(error)) if error is not None else traceback.format_exc()
     event(action, level=ERROR, **fields, trace=trace)
+
+
+class Failures:
+    """Warnings of what is tried again every moment: a failure is logged when it begins, then once a minute."""
+
+    def __init__(self) -> None:
+        self._logged: dict[tuple[str, Field], float] = {}
+
+    def event(self, action: str, **fields: Field) -> None:
+        """Failures with another ``action`` or ``code`` are others."""
+        failure, now = (action, fields.get("code")), time.monotonic()
+        if now - self._logged.get(failure, -math.inf) >= REPEATED_AFTER_S:
+            self._logged[failure] = now
+            event(action, level=WARNING, **fields)
 
 
 def start(config: LogsConfig, write: Write | None = None) -> None:

@@ -161,6 +161,7 @@ class PostgresQueue(SqlQueue[Connection]):
 
     async def _live(self) -> None:
         """A heartbeat where nobody else makes one, and the work that is due to none of the nodes in particular."""
+        failures = logs.Failures()
         while True:
             late_s = self._config.heartbeat_s * 1.1
             with contextlib.suppress(TimeoutError):
@@ -174,7 +175,7 @@ class PostgresQueue(SqlQueue[Connection]):
                 if self._sight is not None and self._sight.has_unnumbered_events:
                     await self._snapshots.run_numbered(lambda _: None)
             except StorageFailing as error:
-                logs.event("heartbeat_failed", level=logs.WARNING, code=error.code, detail=error.detail)
+                failures.event("heartbeat_failed", code=error.code, detail=error.detail)
                 self._beaten_at = time.monotonic()
 
     async def take_work(self, jobs: int, now: float, reserved: int = 0, hosts: HostRoom = ANY_HOST) -> Work:
