@@ -17,7 +17,8 @@ from tests.chaos.lane import ANYWHERE, Address, Lane
 from tests.chaos.stored import Stored
 from tests.support.daemon import Daemon, Reply
 from tests.support.netns import NETWORK, Namespace
-from tests.support.postgres import OWNER, Postgres, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import OWNER, Postgres
 from tests.support.postgres_house import SCHEMA
 from tests.support.sizes import sized
 from tests.support.standby import Standby

@@ -1,7 +1,6 @@
 """docs/quickstart-v1.md, command by command, on ports of this test. In full size it begins without an installation."""
 
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support.pages import commands_in, programs_in, settings_in
+from tests.support.ports import free_port
 from tests.support.sizes import IS_FULL, PATIENCE_S, sized
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,10 +36,8 @@ def sources(tmp_path: Path) -> Path:
 
 
 def on_free_ports(text: str) -> str:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    for port, free in zip(PORTS, sockets, strict=True):
-        text = text.replace(port, str(free.getsockname()[1]))
-        free.close()
+    for port in PORTS:
+        text = text.replace(port, str(free_port()))
     return text
 
 

@@ -5,7 +5,6 @@ import contextlib
 import hashlib
 import math
 import random
-import socket
 import time
 from pathlib import Path
 
@@ -27,17 +26,11 @@ from imgserve.request.rendering import Rendering
 from imgserve.transfer.digest import AT_ONCE_BYTES
 from tests.support import pictures
 from tests.support.plant import Plant, plant, put_to
+from tests.support.ports import free_port
 from tests.support.queues import GRANTED, accepted, claimed
 from tests.support.stalling import LONG_S, Receiver
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-def closed_port() -> int:
-    """A port of loopback where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_outputs_are_rendered_and_delivered(made: Plant) -> None:
@@ -57,7 +50,7 @@ async def test_ten_outputs_are_what_each_is_alone_and_as_a_retry(made: Plant) ->
     """One of them meets a closed port, and is rendered again without the others."""
     made.source.write_bytes(pictures.encoded(pictures.detailed(640, 480), "jpeg"))
     made.attempts = made.new_attempts(AttemptConfig(kept_renditions_bytes=0))
-    port, widths = closed_port(), (320, 240, 200, 160, 120, 100, 80, 60, 40)
+    port, widths = free_port(), (320, 240, 200, 160, 120, 100, 80, 60, 40)
     late = wide(put_to(port, "late.jpg"), 300)
     await made.released(*(wide(made.file(f"{width}.jpg"), width) for width in widths), late)
     done = await made.attempts.run(await claimed(made.queue, time.time()))
@@ -145,7 +138,7 @@ async def test_a_large_result_is_hashed_too(made: Plant) -> None:
 
 async def test_an_error_keeps_its_remedy_apart(made: Plant) -> None:
     made.source.unlink()
-    await made.released(put_to(closed_port(), "a.png"))
+    await made.released(put_to(free_port(), "a.png"))
     gone = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [(result.detail, result.hint, result.is_retryable) for result in gone.results] == [
         (
@@ -182,7 +175,7 @@ async def test_a_repeat_that_fails_for_good_leaves_the_final_that_was_taken(made
 
 
 async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant) -> None:
-    port = closed_port()
+    port = free_port()
     await made.released(put_to(port, "a.png"))
     done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry"]
@@ -196,7 +189,7 @@ async def test_a_delivery_that_failed_is_repeated_without_the_source(made: Plant
 
 async def test_warnings_belong_to_the_picture_also_to_a_kept_one(made: Plant) -> None:
     made.source.write_bytes(b'<svg xmlns="http://www.w3.org/2000/svg"><text font-family="Zzyx">a</text></svg>')
-    port = closed_port()
+    port = free_port()
     await made.released(put_to(port, "a.png"), made.file("b.png"))
     done = await made.attempts.run(await claimed(made.queue, time.time()))
     assert [result.status for result in done.results] == ["retry", "delivered"]
@@ -222,7 +215,7 @@ async def test_an_attempt_without_a_picture_says_nothing_of_warnings(made: Plant
 
 async def test_without_room_a_rendition_is_not_kept(made: Plant) -> None:
     made.attempts = made.new_attempts(AttemptConfig(kept_renditions_bytes=0))
-    port = closed_port()
+    port = free_port()
     await made.released(put_to(port, "a.png"))
     await made.queue.settle(await made.attempts.run(await claimed(made.queue, time.time())), time.time())
     made.source.unlink()
@@ -244,7 +237,7 @@ async def test_a_delivery_that_takes_too_long_is_tried_again(made: Plant, receiv
 async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
     made: Plant, receiver: Receiver
 ) -> None:
-    quick, slow = put_to(closed_port(), "a.png"), put_to(receiver.port, "b.png")
+    quick, slow = put_to(free_port(), "a.png"), put_to(receiver.port, "b.png")
     await made.released(quick, slow)
     receiver.stall()
     attempt = asyncio.create_task(made.attempts.run(await claimed(made.queue, time.time())))
@@ -262,7 +255,7 @@ async def test_an_output_that_failed_frees_its_place_while_others_are_under_way(
 
 async def test_a_destination_that_is_down_for_forty_minutes_gets_every_result(made: Plant) -> None:
     """By a clock that is turned on to when the next attempt is due. Each output has its own attempts."""
-    port, now = closed_port(), time.time()
+    port, now = free_port(), time.time()
     up_again_at = now + 2400.0
     entry = await made.released(*(put_to(port, f"{number}.png") for number in range(3)), made.file("a.png"))
     made.attempts = made.new_attempts(clock=lambda: now)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 from tests.service.conftest import opened, put_pictures
 from tests.service.test_daemon import House
 from tests.support.daemon import wait_until
+from tests.support.ports import free_port
 from tests.support.sizes import PATIENCE_S
 
 ALL = (0, 1, 2)
@@ -88,8 +88,7 @@ def test_a_detached_server(house: House) -> None:
 @pytest.mark.parametrize("redirected", ["0<&- 1>&- 2>&-", "1>/dev/full 2>/dev/full"])
 def test_a_server_in_the_foreground(house: House, redirected: str) -> None:
     """Without streams, and with a log on a full disk."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     words = ("start", "--foreground", "--host", "127.0.0.1", "--port", port, "--workers", "1")
     before = ("sh", "-c", f'exec "$@" {redirected}', "sh")
     command = [*before, sys.executable, "-m", "imgserve", *words, *roots(house.top)]

@@ -21,6 +21,7 @@ from tests.support.daemon import Daemon, wait_until
 from tests.support.native import sha256
 from tests.support.pages import settings_in
 from tests.support.pictures import encoded, scene
+from tests.support.ports import free_port
 from tests.support.sizes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,9 +67,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         (top / name).mkdir()
     keys, settings = top / "keys", top / "imgserve.toml"
     keys.write_text(f"shop:{KEY}\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     (shown,) = settings_in(README.read_text())
     settings.write_text(shown.replace("8000", str(port)).replace("/srv/shop", str(top)))
     own = ("--api-key-file", str(keys), "--config", str(settings))

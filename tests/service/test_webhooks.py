@@ -21,6 +21,7 @@ from tests.support.native import Caller
 from tests.support.operating import Operator
 from tests.support.pages import programs_in
 from tests.support.pictures import encoded, scene
+from tests.support.ports import free_port
 from tests.support.postgres_house import NewQueue
 from tests.support.sites import Reply, Seen
 
@@ -43,8 +44,7 @@ class Told:
     def __init__(self, top: Path, hook: Receiver, queue: str = "") -> None:
         self.top = top
         self.hook = hook
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.page_port = free.getsockname()[1]
+        self.page_port = free_port()
         (top / "photo.png").write_bytes(encoded(scene(40, 30), "png"))
         (top / "secrets").write_text(SECRET)
         self.config = top / "imgserve.toml"

@@ -11,6 +11,8 @@ from typing import Literal, Self
 
 import pytest
 
+from tests.support.ports import free_port
+
 Name = Literal["nginx", "haproxy"]
 FRONTS: tuple[Name, ...] = ("nginx", "haproxy")
 START_S = 20.0
@@ -61,8 +63,7 @@ class Front:
         if program is None:
             pytest.skip(f"{name} is not installed; to run this: apt-get install {name}")
         work.mkdir(parents=True, exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         text = NGINX if name == "nginx" else HAPROXY
         site = site.replace("PORT", str(self.port)) or SITE.format(port=self.port, server=server)
         (work / "conf").write_text(text.format(work=work, port=self.port, server=server, site=site))

@@ -10,7 +10,8 @@ from typing import Self
 import psycopg
 import pytest
 
-from tests.support.postgres import OWNER, Postgres, free_port, own_directory, plain_user
+from tests.support.ports import free_port
+from tests.support.postgres import OWNER, Postgres, own_directory, plain_user
 from tests.support.sizes import PATIENCE_S
 
 CONFIGURATION = """

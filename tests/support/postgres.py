@@ -5,14 +5,11 @@ ends the server with the process that started it. Databases belong to the role `
 """
 
 import atexit
-import contextlib
 import functools
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +22,7 @@ import psycopg
 import pytest
 
 from tests.support.netns import NETWORK
+from tests.support.ports import free_port
 from tests.support.processes import children
 from tests.support.sizes import PATIENCE_S
 
@@ -81,14 +79,6 @@ def program(name: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed; to run this: apt-get install postgresql")
     return path
-
-
-def free_port() -> int:
-    """Below those that the kernel gives to clients, which could take it before the server does, or while it is away."""
-    while True:
-        with socket.socket() as free, contextlib.suppress(OSError):
-            free.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
-            return int(free.getsockname()[1])
 
 
 def plain_user(at_our_end: str = "INT") -> tuple[str, ...]:

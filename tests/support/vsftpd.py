@@ -13,6 +13,8 @@ from typing import Literal, Self
 
 import pytest
 
+from tests.support.ports import free_port
+
 Tls = Literal["", "explicit", "implicit"]
 START_S = 10.0
 _OPTIONS = {
@@ -52,8 +54,7 @@ class Vsftpd:
         work.mkdir(parents=True, exist_ok=True)
         self._program = program()
         self._log = work / "vsftpd.log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         options = _OPTIONS | {
             "listen_port": str(self.port), "anon_root": str(directory), "vsftpd_log_file": str(self._log),
             "ftp_username": pwd.getpwuid(os.geteuid()).pw_name, "secure_chroot_dir": str(work),

@@ -27,6 +27,7 @@ from imgserve.transfer.faults import (
 )
 from tests.support.buckets import ObjectStore, in_bucket
 from tests.support.certificates import Authority
+from tests.support.ports import free_port
 from tests.support.transfers import LOOPBACK, deliver_bytes, destination, read_page, write
 from tests.support.vsftpd import Tls, Vsftpd
 
@@ -219,14 +220,12 @@ async def test_an_empty_target_directory_is_no_file(peer: Peer, transfers: Trans
     assert not (peer.root / write().temporary_name).exists(), "a delivery that failed takes its temporary file along"
 
 
-async def test_a_closed_port_is_a_definite_failure(transfers: Transfers, tmp_path: Path) -> None:
-    with HttpReceiver(tmp_path) as gone:
-        url = gone.url
-    ftp_url = url.replace("http:", "ftp:")
+async def test_a_closed_port_is_a_definite_failure(transfers: Transfers) -> None:
+    origin = f"127.0.0.1:{free_port()}"
     places = [
-        destination("put", url + "/x"),
-        destination("form", url + "/u", name="x"),
-        destination("ftp", ftp_url + "/x"),
+        destination("put", f"http://{origin}/x"),
+        destination("form", f"http://{origin}/u", name="x"),
+        destination("ftp", f"ftp://{origin}/x"),
     ]
     for place in places:
         with pytest.raises(DeliveryFailed) as caught:

@@ -16,6 +16,7 @@ from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers, Write
 from imgserve.transfer.faults import DestinationRefused, ExchangeFailed, SourceRefused, SourceUnavailable
 from imgserve.transfer.guard import Guard, Refusal, parse_network
+from tests.support.ports import free_port
 from tests.support.transfers import Listener, deliver_bytes, destination, fetch_bytes, say_hello, source
 
 PICTURE = bytes(range(256)) * 3000
@@ -117,11 +118,9 @@ async def test_a_redirect_to_a_refused_address_is_not_followed(http: HttpReceive
 @pytest.mark.parametrize("allowed", ["127.0.0.1", "::1"])
 async def test_a_name_with_one_open_address_is_not_refused(allowed: str) -> None:
     """libcurl knows both addresses of ``localhost`` by itself; nobody listens at either."""
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
     transfers = Transfers(Config(allow_networks=(allowed,)), Limits())
     with pytest.raises(SourceUnavailable, match="does not accept connections") as caught:
-        await fetch_bytes(transfers, f"http://localhost:{port}/x")
+        await fetch_bytes(transfers, f"http://localhost:{free_port()}/x")
     await transfers.aclose()
     assert caught.value.is_retryable
 

@@ -13,7 +13,8 @@ from imgserve.jobs.postgres.address import Address
 from imgserve.jobs.postgres.queue import PostgresQueue
 from imgserve.jobs.views import JobQuery
 from tests.support.pgbouncer import PgBouncer
-from tests.support.postgres import PASSWORD, Postgres, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import PASSWORD, Postgres
 from tests.support.queues import START, claimed, ended, released
 from tests.support.sizes import PATIENCE_S
 
