@@ -113,6 +113,28 @@ def test_a_slow_client_gets_all(runner: asyncio.Runner, app: Callable[..., objec
     runner.run(ask())
 
 
+def test_a_slow_client_does_not_get_all_whatever_the_time(
+    runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def whole(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer(send, 200, (), bytes(5_000_000))
+
+    async def ask() -> None:
+        async with serving(whole) as (server, client):
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(client, GET)
+            size = 0
+            with contextlib.suppress(ConnectionError):
+                while data := await loop.sock_recv(client, unread.LEAST_BYTES):
+                    size += len(data)
+                    await asyncio.sleep(WITHIN_S / 20)
+            assert size < 5_000_000
+            await until(lambda: not server.server_state.connections)
+
+    monkeypatch.setattr(unread, "AT_MOST_S", 2 * WITHIN_S)
+    runner.run(ask())
+
+
 def test_an_answer_with_limits_of_its_own_may_wait(runner: asyncio.Runner) -> None:
     async def ask() -> None:
         async with serving(unwatched) as (server, client):

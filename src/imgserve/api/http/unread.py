@@ -12,6 +12,8 @@ from imgserve.telemetry import logs
 
 # As slow as a source may be, and longer than most breaks of a mobile network.
 LEAST_BYTES, WITHIN_S = 10_000, 30.0
+# For all that was written at once, a picture of 1 MB perhaps.
+AT_MOST_S = 300.0
 
 
 class Unread:
@@ -22,6 +24,7 @@ class Unread:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._left_bytes = 0
+        self._until = 0.0
         # Then the transport aborts by itself soon after it was closed, and may not be asked any more.
         self._has_tls = transport.get_extra_info("sslcontext") is not None
         self.is_watched = True
@@ -30,8 +33,8 @@ class Unread:
         """Nothing more is written until the client has read some of it, or all."""
         is_watched = self.is_watched and not (self._has_tls and self._transport.is_closing())
         if self._timer is None and is_watched:
-            self._left_bytes = self._transport.get_write_buffer_size()
-            self._timer = self._loop.call_later(WITHIN_S, self._look)
+            self._until = self._loop.time() + AT_MOST_S
+            self._look_again(self._transport.get_write_buffer_size())
 
     def end(self) -> None:
         if self._timer is not None:
@@ -47,11 +50,15 @@ class Unread:
             self.is_watched = True
             self.watch()
 
+    def _look_again(self, left_bytes: int) -> None:
+        self._left_bytes = left_bytes
+        self._timer = self._loop.call_later(WITHIN_S, self._look)
+
     def _look(self) -> None:
         self._timer = None
         left_bytes = self._transport.get_write_buffer_size()
-        if left_bytes > self._left_bytes - LEAST_BYTES:
+        if left_bytes > self._left_bytes - LEAST_BYTES or self._loop.time() > self._until:
             logs.event("answer_stalled", unread_bytes=left_bytes)
             self._transport.abort()
         else:
-            self.watch()
+            self._look_again(left_bytes)
