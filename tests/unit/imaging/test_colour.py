@@ -10,10 +10,11 @@ from imgserve.imaging.faults import SourceUnreadable
 from imgserve.imaging.worker.probe import probe
 from imgserve.request.encode import Format
 from imgserve.request.limits import Limits
+from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.resize import Resize
 from tests.support import pictures, profiles, rasters
 from tests.support.profiles import Floats, Space
-from tests.unit.imaging.conftest import Render
+from tests.unit.imaging.conftest import Render, picture
 
 CLOSE_DELTA_E = 2.0  # side by side, hardly anybody can tell such colours apart
 SQUARE = 16
@@ -171,6 +172,16 @@ def test_alpha_of_a_tiff_that_is_multiplied_in_or_not(render: Render, alpha: int
     stored = (100, 40, 30, 128) if alpha == 1 else (200, 80, 60, 128)
     data = rasters.tiff(np.tile(np.array(stored, np.uint8), (40, 60, 1)), rasters.RGB, alpha=alpha)
     assert np.abs(np.asarray(render(data, Resize(), (30, 20)))[5, 5].astype(int) - (200, 80, 60, 128)).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+@pytest.mark.parametrize("photometric", [rasters.RGB, rasters.BLACK_IS_ZERO])
+def test_multiplied_white_stays_white(photometric: int, kind: str) -> None:
+    alpha = (np.arange(256).reshape(16, 16) * (257 if kind == "u2" else 1)).astype(kind)
+    pixels = np.stack([alpha] * (4 if photometric == rasters.RGB else 2), axis=-1)
+    shown = np.asarray(picture(rasters.tiff(pixels, photometric, alpha=1), Flop()).convert("RGBA"))[:, ::-1]
+    assert np.array_equal(shown[..., 3].ravel(), np.arange(256))
+    assert np.all(shown[shown[..., 3] > 0][:, :3] == 255)
 
 
 @pytest.mark.parametrize("kind", ["f4", "i2", "u4"])

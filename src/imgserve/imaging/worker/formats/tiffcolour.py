@@ -3,6 +3,8 @@
 libvips packs CIE L*a*b* of 8 and 16 bits its own way, refuses it without a* and b* and makes it transparent, so it is
 opened as RGB. The signs and offsets of the models are corrected here: TIFF 6.0, sections 21 and 23; ICCLab: Adobe
 Photoshop TIFF Technical Notes (2002); ITULab: RFC 2301, section 6.2.3.
+
+Colours that are multiplied by their alpha (section 18) are divided here too: libvips rounds down, to a white of 254.
 """
 
 from typing import NamedTuple
@@ -13,11 +15,14 @@ from imgserve.imaging.worker.formats import tiff
 from imgserve.imaging.worker.source import Data
 
 _BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS = 258, 259, 262, 530, 529
+_EXTRA = 338
+_MULTIPLIED, _ALONE = 1, 2  # the alpha of an image: its colours are multiplied by it, or not
+_BLACK_IS_ZERO = 1
 _RGB, _YCBCR, _CIELAB, _ICCLAB, _ITULAB = 2, 6, 8, 9, 10
 _JPEG = {6.0, 7.0}
 _BT_601 = (0.299, 0.587, 0.114)
 _COLOURS = 3
-_LAB_BITS = (8, 16)
+_WHOLE_BITS = (8, 16)
 # The largest sample, and one step of 8 bits in it. Each model has its own rule for signs, whatever the file says.
 _WHOLE = {"uchar": (255.0, 1.0), "char": (255.0, 1.0), "ushort": (65535.0, 256.0), "short": (65535.0, 256.0)}
 _SIGNED = {"char": 256.0, "short": 65536.0}
@@ -32,30 +37,37 @@ class Model(NamedTuple):
     bits: int
     is_packed: bool  # chroma for several pixels at once, or JPEG: libtiff makes RGB of it
     coefficients: tuple[float, ...]
+    is_multiplied: bool = False  # and nothing else
 
 
 def prepared(data: Data) -> tuple[Data, Model | None]:
     """The file for libvips, and its model, if libvips does not read it correctly."""
     model = _model(data)
-    is_packed_lab = model is not None and model.photometric == _CIELAB and model.bits in _LAB_BITS
+    if model is not None and model.is_multiplied:
+        return tiff.with_value(data, _EXTRA, _ALONE), model
+    is_packed_lab = model is not None and model.photometric == _CIELAB and model.bits in _WHOLE_BITS
     return tiff.with_value(data, _PHOTOMETRIC, _RGB) if is_packed_lab else data, model
 
 
 def _model(data: Data) -> Model | None:
-    tags = tiff.tags(data, (_BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS))
+    tags = tiff.tags(data, (_BITS, _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING, _COEFFICIENTS, _EXTRA))
     photometric = int(next(iter(tags.get(_PHOTOMETRIC, [])), _RGB))
+    bits = int(next(iter(tags.get(_BITS, [])), 1))
+    if photometric in (_BLACK_IS_ZERO, _RGB) and tags.get(_EXTRA) == [_MULTIPLIED] and bits in _WHOLE_BITS:
+        return Model(photometric, bits, is_packed=False, coefficients=(), is_multiplied=True)
     if photometric not in (_YCBCR, _CIELAB, _ICCLAB, _ITULAB):
         return None
     is_jpeg = bool(set(tags.get(_COMPRESSION, [])) & _JPEG)
     is_packed = is_jpeg or tags.get(_SUBSAMPLING, [2.0, 2.0]) != [1.0, 1.0]
     coefficients = tuple(tags.get(_COEFFICIENTS, []))
     is_usable = len(coefficients) == _COLOURS and coefficients[1] > 0
-    bits = int(next(iter(tags.get(_BITS, [])), 1))
     return Model(photometric, bits, is_packed, coefficients if is_usable else _BT_601)
 
 
 def read(image: pyvips.Image, model: Model) -> pyvips.Image:
     """The image in a colour space that libvips knows."""
+    if model.is_multiplied:
+        return image.unpremultiply().rint().cast(image.format) if image.format in _WHOLE else image
     if model.photometric == _YCBCR:
         return _from_ycbcr(image, model)
     if image.format not in _WHOLE and not (image.format in _REAL and model.photometric == _CIELAB):
