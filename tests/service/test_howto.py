@@ -25,10 +25,10 @@ from tests.unit.client.test_webhooks import SECRET, body_of, headers_of
 HOWTO = Path(__file__).resolve().parents[2] / "docs/howto"
 SHOWN = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # In test_commands.py; in test_nodes.py, test_queue_command.py and tests/unit/test_cluster.py; in test_moving.py; in
-# test_get_howto.py.
+# test_get_howto.py; without commands, its recipes in tests/unit/test_docs.py.
 RUN_ELSEWHERE = {
     "operators.md", "scale-out.md", "move-from-imgproxy.md", "move-from-thumbor.md", "get-on-the-fly.md",
-    "behind-a-cdn.md", "deep-zoom.md",
+    "behind-a-cdn.md", "deep-zoom.md", "move-from-sharp.md",
 }  # fmt: skip
 
 

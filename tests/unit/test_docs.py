@@ -18,6 +18,7 @@ from docs.generate import described
 from imgserve import errors
 from imgserve.cli.main import whole
 from imgserve.jobs.model import JobStatus, OutputStatus
+from imgserve.request import native
 from imgserve.request.classic import parse as classic
 from imgserve.request.classic.codes import MEANING
 from imgserve.request.faults import RequestInvalid
@@ -111,6 +112,16 @@ def test_jobs_on_the_page_are_valid(page: str, count: int) -> None:
     assert len(jobs) == count
     for job in jobs:
         classic.parse(job.encode())
+
+
+def test_what_becomes_of_calls_of_sharp_is_valid() -> None:
+    page = (ROOT / "docs/howto/move-from-sharp.md").read_text()
+    operations = [f'{{"operations": [{text}]}}' for text in re.findall(r'`(\{"operation": .+?\})`', page)]
+    others = [f"{{{text}}}" for text in re.findall(r'`("(?:load|encode)": .+?\})`', page)]
+    shown = re.findall(r"^```json\n(.+?)^```", page, re.MULTILINE | re.DOTALL)
+    assert (len(operations), len(others), len(shown)) == (23, 4, 1)
+    for text in (*operations, *others, *shown):
+        native.parse_recipe(json.loads(text))
 
 
 def test_jobs_on_the_page_are_really_parsed() -> None:
