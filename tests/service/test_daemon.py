@@ -53,7 +53,8 @@ class House:
         given = {f"IMGSERVE_{name.upper()}": value for name, value in {**self.settings, **settings}.items()}
         ended = subprocess.run(
             [*before, python, "-m", "imgserve", *words],
-            env={**os.environ, **given}, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False,
+            env={**buffering_environment(), **given},
+            capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False,
         )  # fmt: skip
         assert ended.returncode == status, f"{words} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
         return ended.stderr if ended.stderr else ended.stdout
@@ -89,6 +90,11 @@ class House:
         wait_until(lambda: self.log_file.exists() and self.log.count(" reload") != before)
 
 
+def buffering_environment() -> dict[str, str]:
+    """That of an operator, in which Python keeps what it prints into a file or pipe until the end."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path)
@@ -119,6 +125,7 @@ def test_a_whole_life(house: House) -> None:
     assert 0 <= 3600 * hours + 60 * minutes + seconds <= time.time() - began
     assert lines["workers"].startswith("1 render (+1 intake, 2 spare), sandbox ")
     assert lines["run"] == "by   imgserve start"
+    assert house.run("cache", "stats") == "mounts    none, so nothing is cached\n"
     pid, children = house.pid, house.children()
     assert len(children) == 5  # the template, and those it has forked
     told = house.run("stop")
@@ -171,11 +178,16 @@ def test_a_server_whose_starter_was_ended_says_so_and_leaves_nothing_at_work(hou
 
 def test_what_is_printed_onto_a_full_disk_fails_with_one_sentence() -> None:
     """Also where Python keeps the text until the program ends, as it does for a file."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-m", "imgserve", "version"]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False
+            command,
+            env=buffering_environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
     assert (ended.returncode, ended.stderr) == (1, "imgserve: the disk is full (free disk space)\n")
 
@@ -183,7 +195,8 @@ def test_what_is_printed_onto_a_full_disk_fails_with_one_sentence() -> None:
 def test_restart_is_another_server_on_the_same_data(house: House) -> None:
     house.run("start")
     first, url = house.pid, house.url
-    house.run("restart", port=url.rpartition(":")[2])
+    told = house.run("restart", port=url.rpartition(":")[2])
+    assert [line.split()[0] for line in told.splitlines()] == ["imgserve", "ended", "imgserve"], "it is printed twice"
     assert house.pid != first
     assert not is_there(first)
     assert house.url == url

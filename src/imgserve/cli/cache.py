@@ -41,7 +41,7 @@ def _purge(flags: argparse.Namespace) -> int:
 def _stats(flags: argparse.Namespace) -> int:
     view = output.client_of(flags).get("/v1/cache", CacheView)
     lines = [f"mounts    {', '.join(view.mounts) or 'none, so nothing is cached'}"]
-    for name, part in (("pictures", view.pictures), ("sources", view.sources)):
+    for name, part in (("pictures", view.pictures), ("sources", view.sources)) if view.mounts else ():
         lines += [f"{name if not index else '':<9} {line}" for index, line in enumerate(_lines(part))]
     output.show(view, "\n".join(lines), is_json=flags.json)
     return output.DONE

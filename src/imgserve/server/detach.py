@@ -45,6 +45,9 @@ def start(settings: Settings, *, is_foreground: bool) -> int:
         finally:
             logs.stop()
         return ending.leave(status)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()  # what the command has printed: the server would print it once more
     reader, writer = os.pipe()
     if first := _fork():
         os.close(writer)
