@@ -241,6 +241,14 @@ def test_in_a_working_directory_that_was_deleted(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_where_there_is_no_proc(tmp_path: Path) -> None:
+    """As in a bare chroot. A root of the settings, which is looked up there, was what the sentence named."""
+    before = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /proc && exec "$0" "$@"')
+    told = refusal(House(tmp_path), "--read-root", str(tmp_path), before=before)
+    assert "there is no /proc, which the server and its workers need (mount it: mount -t proc proc /proc)" in told
+
+
+@needs_root
 def test_where_its_user_may_have_no_further_process(open_house: House) -> None:
     limited = (*where_everybody_can_read_python(open_house.top), *AS_NOBODY, "prlimit", "--nproc=0")
     shutil.rmtree(open_house.data, ignore_errors=True)

@@ -9,11 +9,12 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from imgserve.cli.output import Commands
 from imgserve.cli.parser import Parser
-from imgserve.errors import ImgserveError, sentence_of
+from imgserve.errors import FileUnusable, ImgserveError, sentence_of
 from imgserve.settings import load
 from imgserve.settings.options import BY_NAME
 
@@ -58,7 +59,16 @@ def _give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _need_proc() -> None:
+    """Before anything reads it: the error of the first one that does would name something else. Raises FileUnusable."""
+    if not Path("/proc/self").exists():
+        raise FileUnusable(
+            "there is no /proc, which the server and its workers need", "mount it: mount -t proc proc /proc"
+        )
+
+
 def _start(flags: argparse.Namespace) -> int:
+    _need_proc()
     gc.disable()  # to look through modules takes a fifth of their CPU time and finds nothing; lifecycle enables it
     from imgserve.server import detach
 
@@ -75,6 +85,7 @@ def _restart(flags: argparse.Namespace) -> int:
     from imgserve.cli import server
     from imgserve.server import detach
 
+    _need_proc()
     places = load.locate(flags)
     settings = load.load(flags)  # before the old server is stopped for nothing
     server.check_restart(places)
@@ -90,6 +101,7 @@ def _status(flags: argparse.Namespace) -> int:
 def _check(flags: argparse.Namespace) -> int:
     from imgserve.cli.check import report
 
+    _need_proc()
     try:
         return report.check(load.load(flags, is_look=True), "", is_json=flags.json)
     except load.SettingsInvalid as error:
