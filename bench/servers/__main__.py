@@ -12,8 +12,6 @@ import argparse
 import asyncio
 import contextlib
 import datetime
-import os
-import platform
 import signal
 import sys
 import tempfile
@@ -29,6 +27,7 @@ from bench.servers.cells import CELLS, Cell
 from bench.servers.contestants import CONTESTANTS, ROOT, NotInstalled, Server, Setting, Start
 from bench.servers.figures import CellFigures, Load, Quality, Row, Run, usual
 from bench.servers.judge import Judge, Unfit
+from bench.servers.machine import machine
 from bench.servers.measure import ALONE, Origin
 from bench.servers.photographs import NoPhotographs, photographs
 from bench.servers.sources import sources
@@ -149,13 +148,6 @@ def show(name: str, load: Load) -> None:
 def described(pictures: Sequence[bytes]) -> str:
     mean_kb = sum(map(len, pictures)) / len(pictures) / 1000
     return f"{len(pictures)} sources of {mean_kb:,.1f} KB in the mean"
-
-
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    system = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} processors, {model}, {system}"
 
 
 def written(run: Run, directory: Path) -> None:

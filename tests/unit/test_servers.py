@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import platform
 import tarfile
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ from bench import client
 from bench.servers import asked, photographs, plot, table
 from bench.servers.cells import CELLS, Cell
 from bench.servers.figures import CellFigures, Load, Quality, Row, Run, cpu_ratios, ratios
+from bench.servers.machine import build_of, machine
 
 BOX, CUT = (next(cell for cell in CELLS if cell.name == name) for name in ("jpeg", "thumb"))
 SOURCE = "http://127.0.0.1:80/a-0/1.jpg"
@@ -121,3 +123,17 @@ def test_the_plot_is_wellformed_and_its_bars_are_as_long_as_the_ratios() -> None
     bars = [float(bar.get("width", "")) for bar in tree.iter("{http://www.w3.org/2000/svg}rect")][1:]
     assert len(bars) == 2
     assert bars[1] / bars[0] == pytest.approx(1.75, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("configured", "prefix", "words"),
+    [
+        ("'--enable-shared' '--enable-optimizations' '--with-lto'", "/usr/local", "built with optimizations"),
+        ("'--enable-shared' '--prefix=/usr' 'CFLAGS=-g'", "/usr", "of the distribution"),
+        ("'--prefix=/root/versions/3.13.0' '--enable-shared'", "/root/versions/3.13.0", "built without optimizations"),
+        ("", "/opt/python", "built without optimizations"),
+    ],
+)
+def test_the_table_says_how_the_interpreter_was_built(configured: str, prefix: str, words: str) -> None:
+    assert build_of(configured, prefix) == words
+    assert f"Python {platform.python_version()} " in machine()
