@@ -3,19 +3,24 @@
 import platform
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from imgserve.imaging import stock
 from imgserve.imaging.config import Config
+from imgserve.imaging.faults import PictureTooLarge
 from imgserve.imaging.pool import Pool
 from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
+from imgserve.request.imageref import ImageRef
 from imgserve.request.limits import Limits
+from imgserve.request.operations.composite import Composite
 from imgserve.request.operations.resize import Resize
-from imgserve.request.recipe import Recipe
+from imgserve.request.recipe import Operation, Recipe
 from imgserve.request.rendering import Rendering
 from tests.support import pictures
 from tests.support.pools import render_bytes
@@ -50,6 +55,15 @@ freed = own_bytes()
 worker._serve(theirs, Ready(""))
 print(freed - own_bytes())
 """
+
+REFUSED: dict[str, Callable[[], tuple[bytes, Operation, list[bytes]]]] = {
+    "a line": lambda: (flat(1_000_000, 1), Resize(width=64, height=48, if_small="enlarge"), []),
+    "a watermark": lambda: (PHOTO, Composite(ImageRef(name="logo"), width=16_384), [flat(200, 150)]),
+}
+
+
+def flat(width_px: int, height_px: int) -> bytes:
+    return pictures.encoded(Image.new("L", (width_px, height_px)), "png")
 
 
 def given_back(trim_every_s: float) -> int:
@@ -94,3 +108,24 @@ async def test_a_worker_that_has_kept_little_stays(pool: Pool) -> None:
     pool.renew_swollen()
     pool.renew_swollen()
     assert set(pool.worker_pids) == before
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_refused_picture_is_let_go_of(name: str) -> None:
+    """A worker has few descriptors, and the map of each picture takes one."""
+    data, operation, further = REFUSED[name]()
+    task = Rendering(Recipe((operation,), Encode(format="jpeg")), None, "jpeg")
+    pool = Pool(Config(workers=1), Limits())
+    await pool.start()
+    try:
+        for _ in range(3):
+            with pytest.raises(PictureTooLarge):
+                await render_bytes(pool, data, task, further=further)
+        kept = [file for pid in pool.worker_pids for file in open_files(pid) if "memfd:" in file]
+    finally:
+        await pool.aclose()
+    assert kept == []
+
+
+def open_files(pid: int) -> list[str]:
+    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]

@@ -28,7 +28,7 @@ except (ImportError, OSError) as error:  # no extension that can be loaded, and 
     sys.exit(f"the package {WHEEL} is missing or broken ({error}): install it anew with {repair_command()}")
 
 from imgserve.blob import seal_result
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, let_go
 from imgserve.imaging import faults, messages, wire
 from imgserve.imaging.messages import Failed, FaultCode, Ready, Reply, Request
 from imgserve.imaging.worker import draw, fonts, library, pipeline, probe, sandbox, save, template, vips
@@ -110,9 +110,11 @@ def _answer(request: Request, descriptors: list[int], give_up: watch.GiveUp, cac
     try:
         return _result(request, descriptors, give_up, cache)
     except tuple(faults.REPORTED.values()) as fault:
+        let_go(fault)  # its frames hold the maps of the pictures, each with a descriptor, of which a worker has few
         return _failed(fault)
     except Exception as error:  # noqa: BLE001 - the worker loop: a fault of ours must not look like a codec's crash
         trace = "".join(traceback.format_exception(error))
+        let_go(error)
         return Failed("render_failed", "imgserve met an unexpected fault while rendering", trace=trace[-8000:])
 
 
@@ -197,11 +199,13 @@ def _made(request: messages.MakeRequest, descriptors: list[int], give_up: watch.
     try:
         info = probe.probe(data, limits, is_complete=True, options=request.load, watched=watched)
     except tuple(faults.REPORTED.values()) as fault:
+        let_go(fault)
         return _failed(fault, is_of_header=True)
     assert info is not None, "a complete source is always decided"
     try:
         rendering = rendering_of(request.wish, info, limits, request.defaults)
-    except ImgserveError:
+    except ImgserveError as error:
+        let_go(error)
         rendering = None
     if rendering is None:
         return messages.Made(info)
@@ -222,9 +226,10 @@ def _rendered(
     render = functools.partial(pipeline.render, data, rendering, limits, result_fd, watched, further, dear)
     try:
         return render(cache)
-    except (faults.SourceUnreadable, faults.RenderFailed, pyvips.Error, MemoryError):
+    except (faults.SourceUnreadable, faults.RenderFailed, pyvips.Error, MemoryError) as error:
         if not cache:
             raise
+        let_go(error)
     cache.clear()  # it may have lacked the memory that it would have had alone
     os.lseek(result_fd, 0, os.SEEK_SET)
     os.ftruncate(result_fd, 0)
