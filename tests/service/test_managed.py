@@ -151,9 +151,11 @@ def test_a_server_that_hangs_is_told_and_killed_and_then_it_is_dead(tmp_path: Pa
 
 @needs_root
 def test_another_users_server_is_unknown_to_us(house: House) -> None:
-    # Python may be installed where only root may read: what a command imports late is imported before.
+    # Python may be installed where only root may read: what a command imports late is imported before, and what
+    # argparse does.
     code = (
-        "import os, shutil, sys; import imgserve.cli.jobs, imgserve.cli.server; from imgserve.cli.main import main;"
+        "import locale, os, shutil, sys; import imgserve.cli.jobs, imgserve.cli.server;"
+        "from imgserve.cli.main import main;"
         "os.setgid(65534); os.setuid(65534); sys.exit(main())"
     )
     for place in (house.top, *house.data.parents[:-2]):

@@ -210,7 +210,8 @@ async def test_those_who_wait_wake_although_the_reporter_was_cancelled(queue: Qu
     reporting.cancel()
     await asyncio.wait_for(waiting, 10.0)
     await asyncio.wait_for(queue.wait_for_work(60.0), 10.0)
-    assert reporting.cancelled()
+    with pytest.raises(asyncio.CancelledError):
+        await reporting
     assert (await claimed(queue)).number == claim.number
 
 

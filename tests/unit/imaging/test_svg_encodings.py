@@ -120,7 +120,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
 for name in ("jpeg", "png", "webp", "gif", "tiff", "avif"):
     ask(DrawRequest(Drawing(Size(200, 80), name, "#808080", "Image being processed"), Limits()))
 ask(RenderRequest(Rendering(None, size, "png"), Limits()), b"GIF8")
-print(sorted(answers), sorted(set(sys.modules) - loaded))
+print(sorted(answers), sorted(set(sys.modules) - loaded - set(sys.builtin_module_names)))  # these are no files
 """
 
 
