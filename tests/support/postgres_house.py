@@ -1,5 +1,6 @@
 """The PostgreSQL engine for the contract suite: one database and the nodes that come and go on it."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
@@ -43,9 +44,14 @@ class PostgresHouse:
     async def open(
         self, now: float = START, config: Config | None = None, on_end: Callable[[Ended], None] = lambda _: None
     ) -> Queue:
-        """A new owner; the one before is gone without having finished anything."""
+        """A new owner; the one before is gone without having finished anything.
+
+        It listens when this returns: all who wait are woken when it begins to, as it may have missed something.
+        """
         await self.crash()
         self._queue = await PostgresQueue.open(self.address, config or Config(), now, on_end)
+        while self._queue._signals._line is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
         return self._queue
 
     def statuses(self) -> dict[int, str]:
