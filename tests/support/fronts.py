@@ -12,10 +12,10 @@ from typing import Literal, Self
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.sizes import PATIENCE_S
 
 Name = Literal["nginx", "haproxy"]
 FRONTS: tuple[Name, ...] = ("nginx", "haproxy")
-START_S = 20.0
 NGINX = """
 daemon off;
 master_process off;
@@ -75,7 +75,7 @@ class Front:
     def __enter__(self) -> Self:
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        ends_at = time.monotonic() + START_S
+        ends_at = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends_at and self._process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

@@ -12,6 +12,8 @@ N = TypeVar("N")
 
 # A wait that is longer has failed. No measure of speed: at a load of 30 all takes fifteen times as long.
 PATIENCE_S = 120.0
+# A wait for something that must end it earlier: it has failed where PATIENCE_S is over first.
+FOREVER_S = 3600.0
 IS_FULL = os.environ.get("CHAOS") == "full"
 Figures = Callable[[str, object], None]
 

@@ -14,9 +14,9 @@ from typing import Literal, Self
 import pytest
 
 from tests.support.ports import free_port
+from tests.support.sizes import PATIENCE_S
 
 Tls = Literal["", "explicit", "implicit"]
-START_S = 10.0
 _OPTIONS = {
     "listen": "YES", "listen_address": "127.0.0.1", "pasv_address": "127.0.0.1", "background": "NO",
     "run_as_launching_user": "YES", "seccomp_sandbox": "NO", "anonymous_enable": "YES", "write_enable": "YES",
@@ -77,7 +77,7 @@ class Vsftpd:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen([self._program, str(self._configuration)], stdout=subprocess.PIPE)
-        ends_at = time.monotonic() + START_S
+        ends_at = time.monotonic() + PATIENCE_S
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

@@ -29,6 +29,7 @@ from tests.support.queues import (
     released,
     states_of,
 )
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 
 OTHER = "http://place.test:80/b.png"
 QUIET_S = 15.0
@@ -84,9 +85,9 @@ async def test_the_report_of_a_write_frees_its_destination(queue: Queue, freer: 
     newer = await accepted(queue)
     assert not newer.held_ids
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
-    waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
+    waiting = asyncio.create_task(queue.until_free(KEY, FOREVER_S))
     await FREERS[freer](queue, claim)
-    await asyncio.wait_for(waiting, 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
 
@@ -129,12 +130,12 @@ async def test_the_end_of_intake_frees(queue: Queue, end: str) -> None:
     newer = await accepted(queue)
     await hold(queue, entry)
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
-    waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
+    waiting = asyncio.create_task(queue.until_free(KEY, FOREVER_S))
     if end == "release":
         await queue.activate(entry.number, states_of(entry), START)
     else:
         await queue.refuse(entry.number, () if end == "refuse" else states_of(entry), "", "", START)
-    await asyncio.wait_for(waiting, 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
 
@@ -144,9 +145,9 @@ async def test_the_end_of_an_entrys_try_frees(queue: Queue) -> None:
     assert await queue.acquire(failure_of(owed), START) == GRANTED
     newer = await accepted(queue)
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
-    waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
+    waiting = asyncio.create_task(queue.until_free(KEY, FOREVER_S))
     await queue.settle_entry(owed, START + 5, START)
-    await asyncio.wait_for(waiting, 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
 
@@ -167,14 +168,14 @@ async def test_everybody_who_waits_wakes(queue: Queue) -> None:
     async def wait() -> None:
         """Whoever is woken too early finds the destination busy still, and waits again."""
         while await queue.acquire(placeholder_of(newer), START) == BUSY and not is_freed:
-            await queue.until_free(KEY, 60.0)
+            await queue.until_free(KEY, FOREVER_S)
 
     waiting = [asyncio.create_task(wait()) for _ in range(3)]
     await asyncio.sleep(0.01)
     assert not any(task.done() for task in waiting)
     is_freed = True
     await queue.activate(entry.number, states_of(entry), START)
-    await asyncio.wait_for(asyncio.gather(*waiting), 10.0)
+    await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)
 
 
 async def test_who_hears_that_it_is_busy_while_it_is_freed_does_not_wait(queue: Queue) -> None:
@@ -187,7 +188,7 @@ async def test_who_hears_that_it_is_busy_while_it_is_freed_does_not_wait(queue: 
         queue.acquire(placeholder_of(newer), START), queue.settle(ended(claim, "delivered"), START)
     )
     assert (answer, is_ours) == (BUSY, True)
-    await asyncio.wait_for(queue.until_free(KEY, 60.0), 10.0)
+    await asyncio.wait_for(queue.until_free(KEY, FOREVER_S), PATIENCE_S)
     assert await queue.acquire(placeholder_of(newer), START) == GRANTED
 
 
@@ -195,8 +196,8 @@ async def test_waiting_ends_by_itself(queue: Queue) -> None:
     entry, newer = await accepted(queue), await accepted(queue)
     await hold(queue, entry)
     assert await queue.acquire(placeholder_of(newer), START) == BUSY
-    await asyncio.wait_for(queue.until_free(KEY, 0.01), 10.0)
-    await asyncio.wait_for(queue.until_free(KEY, 0.0), 10.0)
+    await asyncio.wait_for(queue.until_free(KEY, 0.01), PATIENCE_S)
+    await asyncio.wait_for(queue.until_free(KEY, 0.0), PATIENCE_S)
 
 
 async def test_those_who_wait_wake_although_the_reporter_was_cancelled(queue: Queue) -> None:
@@ -204,12 +205,12 @@ async def test_those_who_wait_wake_although_the_reporter_was_cancelled(queue: Qu
     await released(queue)
     claim = await claimed(queue)
     await queue.acquire(final_of(claim), START)
-    waiting = asyncio.create_task(queue.until_free(KEY, 60.0))
+    waiting = asyncio.create_task(queue.until_free(KEY, FOREVER_S))
     reporting = asyncio.create_task(queue.settle(ended(claim, "retry", retry_at=START), START))
     await asyncio.sleep(0)  # the report is on its way to the disk
     reporting.cancel()
-    await asyncio.wait_for(waiting, 10.0)
-    await asyncio.wait_for(queue.wait_for_work(60.0), 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
+    await asyncio.wait_for(queue.wait_for_work(FOREVER_S), PATIENCE_S)
     with pytest.raises(asyncio.CancelledError):
         await reporting
     assert (await claimed(queue)).number == claim.number

@@ -23,6 +23,7 @@ from tests.support.queues import (
     released,
     states_of,
 )
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 from tests.support.states import OTHER
 
 ALL = EventQuery(0)
@@ -187,13 +188,13 @@ async def test_a_reader_is_woken_by_its_own(queue: Queue) -> None:
         await run(queue, f"{KEY}1", "carl")
         for watch in watches:  # a change that was under way when it began may be its own
             await watch.until_more(0.001)
-        waiting = [asyncio.create_task(watch.until_more(60.0)) for watch in watches]
+        waiting = [asyncio.create_task(watch.until_more(FOREVER_S)) for watch in watches]
         await asyncio.sleep(0)
         await run(queue, OTHER, "ann")
-        await asyncio.wait(waiting[:2], timeout=10.0)
+        await asyncio.wait(waiting[:2], timeout=PATIENCE_S)
         assert [task.done() for task in waiting] == [True, True, False, False]
         await queue.cancel(first.id, START)
-        await asyncio.wait_for(waiting[3], 10.0)
+        await asyncio.wait_for(waiting[3], PATIENCE_S)
         assert not waiting[2].done()
         waiting[2].cancel()
         await of_bob.until_more(0.001)
@@ -202,7 +203,7 @@ async def test_a_reader_is_woken_by_its_own(queue: Queue) -> None:
 async def test_what_comes_before_the_wait_ends_it_at_once(queue: Queue) -> None:
     with queue.watch_events() as watch:
         await run(queue)
-        await asyncio.wait_for(watch.until_more(60.0), 10.0)
+        await asyncio.wait_for(watch.until_more(FOREVER_S), PATIENCE_S)
     with queue.watch_events() as watch:
         assert (await queue.events_after(ALL, START)).events != ()
         await watch.until_more(0.001)  # nothing new: the time is over

@@ -31,6 +31,7 @@ from tests.support.queues import (
     released,
     states_of,
 )
+from tests.support.sizes import FOREVER_S
 
 OTHER = "http://place.test:80/b.png"
 
@@ -91,13 +92,13 @@ async def test_jobs_are_claimed_in_the_order_of_their_numbers(queue: Queue) -> N
 
 async def test_release_wakes_the_runner(queue: Queue) -> None:
     await released(queue)
-    await queue.wait_for_work(60.0)
+    await queue.wait_for_work(FOREVER_S)
 
 
 @pytest.mark.parametrize("ticks", range(5))
 async def test_who_waits_for_work_can_be_told_to_stop_when_some_comes(queue: Queue, ticks: int) -> None:
     """A runner that misses this goes on claiming, and its server never ends."""
-    waiter = asyncio.create_task(queue.wait_for_work(60.0))
+    waiter = asyncio.create_task(queue.wait_for_work(FOREVER_S))
     await asyncio.sleep(0.01)
     await released(queue)
     for _ in range(ticks):

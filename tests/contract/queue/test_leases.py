@@ -8,6 +8,7 @@ from imgserve.errors import Charge
 from imgserve.jobs.model import OutputResult, Settlement
 from imgserve.jobs.protocol import Queue
 from tests.support.queues import GRANTED, KEY, LOST, START, House, claimed, ended, final_of, output, released
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 
 LEASE_S = 60.0
 OTHER = "http://place.test:80/b.png"
@@ -109,7 +110,7 @@ async def test_an_attempt_given_back_is_due_at_once(queue: Queue) -> None:
     await released(queue)
     claim = await claimed(queue)
     await queue.settle(ended(claim, "retry", retry_at=START), START)
-    await queue.wait_for_work(60.0)
+    await queue.wait_for_work(FOREVER_S)
     assert (await claimed(queue)).outputs[0].attempts == 0
 
 
@@ -186,7 +187,7 @@ async def test_a_settlement_wakes_the_runner_for_the_outputs_that_wait(queue: Qu
     await queue.settle(Settlement(claim.number, claim.token, results), START)
     again = await claimed(queue, START + 5)
     await queue.wait_for_work(0.0)
-    waiting = asyncio.create_task(queue.wait_for_work(60.0))
+    waiting = asyncio.create_task(queue.wait_for_work(FOREVER_S))
     await queue.settle(ended(again, "delivered"), START + 5)
-    await asyncio.wait_for(waiting, 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     assert (await queue.take_work(1, START + 5)).due_at == START + 50

@@ -16,6 +16,7 @@ from imgserve.request.protocols import DestinationKind
 from imgserve.request.source import Source
 from imgserve.request.warning import OutputWarning
 from tests.support.queues import KEY, SOURCE, START, claimed, ended, moved, new_job, output, released, states_of
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 from tests.support.states import one_of_each, only
 
 DAY_S = 86_400.0
@@ -284,7 +285,7 @@ async def test_who_waits_for_an_end_goes_on_when_it_is_stored(queue: Queue) -> N
     entry = await released(queue)
     await queue.until_ended(entry.id, 0.01)
     assert (await queue.job(entry.id)).ended_at is None
-    waiters = [asyncio.create_task(queue.until_ended(entry.id, 60)) for _ in range(3)]
+    waiters = [asyncio.create_task(queue.until_ended(entry.id, FOREVER_S)) for _ in range(3)]
     await asyncio.sleep(0.05)
     waiters.pop().cancel()
     claim = await claimed(queue)
@@ -292,9 +293,9 @@ async def test_who_waits_for_an_end_goes_on_when_it_is_stored(queue: Queue) -> N
     await asyncio.sleep(0.05)
     assert not any(waiter.done() for waiter in waiters)
     await queue.settle(ended(await claimed(queue, START + 1), "delivered"), START + 1)
-    await asyncio.wait_for(asyncio.gather(*waiters), 1)
-    await asyncio.wait_for(queue.until_ended(entry.id, 60), 1)
-    await asyncio.wait_for(queue.until_ended("nobody", 60), 1)
+    await asyncio.wait_for(asyncio.gather(*waiters), PATIENCE_S)
+    await asyncio.wait_for(queue.until_ended(entry.id, FOREVER_S), PATIENCE_S)
+    await asyncio.wait_for(queue.until_ended("nobody", FOREVER_S), PATIENCE_S)
     assert (await queue.job(entry.id)).status == "succeeded"
 
 

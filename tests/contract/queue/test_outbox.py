@@ -33,6 +33,7 @@ from tests.support.queues import (
     released,
     states_of,
 )
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 
 OTHER = "http://place.test:80/b.png"
 LEASE_S = 120.0
@@ -82,7 +83,7 @@ async def test_an_entry_is_claimed_with_a_token_and_the_right_to_write(queue: Qu
 
 async def test_a_failure_wakes_the_outbox(queue: Queue) -> None:
     await failed(queue)
-    await queue.wait_for_outbox(60.0)
+    await queue.wait_for_outbox(FOREVER_S)
     assert len(await due_entries(queue)) == 1
 
 
@@ -228,10 +229,10 @@ async def test_an_output_that_failed_owes_while_the_others_go_on(queue: Queue) -
     first, second = (place.id for place in entry.outputs)
     claim = await claimed(queue)
     results = (OutputResult(first, "failed", error="x"), OutputResult(second, "retry", due_at=START + 1))
-    waiting = asyncio.create_task(queue.wait_for_outbox(60.0))
+    waiting = asyncio.create_task(queue.wait_for_outbox(FOREVER_S))
     await asyncio.sleep(0)
     await queue.settle(Settlement(claim.number, claim.token, results), START)
-    await asyncio.wait_for(waiting, 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     again = await claimed(queue, START + 1)
     (owed,) = await due_entries(queue, START + 1)
     assert (owed.output.id, owed.token > again.token) == (first, True)

@@ -10,6 +10,7 @@ from imgserve.jobs.model import Accepted, NewJob, OutputResult, PlaceholderResul
 from imgserve.jobs.protocol import KeptUpload, Queue, UploadBytes
 from imgserve.request.source import Source, received, sent_source, upload_id_of
 from tests.support.queues import START, House, claimed, ended, new_job, output
+from tests.support.sizes import PATIENCE_S
 
 DAY_S = 86_400.0
 ID = "0123456789abcdef" * 2
@@ -171,4 +172,4 @@ async def test_an_end_wakes_whoever_deletes_pictures(queue: Queue) -> None:
     waiting = asyncio.create_task(queue.wait_for_uploads(60))
     await asyncio.sleep(0)
     await end(queue, "delivered")
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE_S)

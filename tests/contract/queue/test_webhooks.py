@@ -28,6 +28,7 @@ from tests.support.queues import (
     output,
     states_of,
 )
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 from tests.support.states import OTHER
 
 HOOK = Webhook("https://u:p@hook.test/in?token=x", secret="shop", headers=(("X-Shop", "7"),))
@@ -209,10 +210,10 @@ async def test_messages_to_a_host_without_a_place_let_others_go_first(queue: Que
 async def test_an_end_wakes_the_outbox(queue: Queue) -> None:
     await posted(queue)
     claim = await claimed(queue)
-    while_waiting = asyncio.create_task(queue.wait_for_outbox(60.0))
+    while_waiting = asyncio.create_task(queue.wait_for_outbox(FOREVER_S))
     await asyncio.sleep(0)
     await queue.settle(ended(claim, "delivered"), START)
-    await asyncio.wait_for(while_waiting, 10.0)
+    await asyncio.wait_for(while_waiting, PATIENCE_S)
 
 
 async def test_it_holds_no_destination_and_no_newer_job_withdraws_it(queue: Queue) -> None:
@@ -298,10 +299,10 @@ async def test_a_replay_sends_the_same_again(queue: Queue) -> None:
     await queue.settle_entry(done, "done", START, SentMessage(200, "", 1))
     with pytest.raises(NoSuchJob):
         await queue.replay_webhooks(done.id, START, "bob")
-    waiting = asyncio.create_task(queue.wait_for_outbox(60.0))
+    waiting = asyncio.create_task(queue.wait_for_outbox(FOREVER_S))
     await asyncio.sleep(0)
     assert await queue.replay_webhooks(done.id, START + 100, "ann") == 1
-    await asyncio.wait_for(waiting, 10.0)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     [again] = await messages(queue, START + 100)
     assert (again.message, again.attempts) == (done.message, 0)
     await queue.settle_entry(again, "abandoned", START + 100)

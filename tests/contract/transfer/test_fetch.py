@@ -25,6 +25,7 @@ from imgserve.transfer.memory import Reservation
 from imgserve.transfer.version import UNKNOWN
 from tests.support.buckets import ObjectStore
 from tests.support.certificates import Authority
+from tests.support.sizes import PATIENCE_S
 from tests.support.transfers import LOOPBACK, Listener, destination, fetch_bytes, source
 from tests.support.vsftpd import Tls, Vsftpd
 
@@ -284,7 +285,7 @@ async def test_a_source_above_the_limit_is_refused(
         await fetch_bytes(transfers, base + "/big")
     assert len(await fetch_bytes(transfers, base + "/just")) == 1_000_000
     # a file's thread may hold the blob a moment longer
-    await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), 5)
+    await asyncio.wait_for(Reservation(transfers.budget).take(2_000_000), PATIENCE_S)
 
 
 @pytest.mark.parametrize(("status", "heals"), [(401, False), (403, False), (410, False), (408, True), (503, True)])
@@ -379,7 +380,7 @@ async def test_only_regular_files_are_read(transfers: Transfers, tmp_path: Path)
     (tmp_path / "out").symlink_to("/etc")
     for name in ("fifo", "device", "proc", "out/passwd", "."):
         with pytest.raises((SourceUnavailable, SourceRefused)):
-            await asyncio.wait_for(fetch_bytes(transfers, f"file://{tmp_path}/{name}"), 5)
+            await asyncio.wait_for(fetch_bytes(transfers, f"file://{tmp_path}/{name}"), PATIENCE_S)
 
 
 async def test_the_same_file_by_another_name_is_the_same_place(transfers: Transfers, tmp_path: Path) -> None:

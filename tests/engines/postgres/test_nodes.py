@@ -31,10 +31,9 @@ from tests.support.queues import (
     states_of,
     waiting,
 )
-from tests.support.sizes import PATIENCE_S
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 
 PLACES = ("http://place.test:80/a.png", "http://place.test:80/b.png")
-LONG_S = 3600.0
 LATER = START + Config().lease_s + 1
 
 
@@ -68,7 +67,7 @@ async def test_a_job_of_one_node_wakes_the_runner_of_another(nodes: Nodes) -> No
     api, runner = await nodes.open("api"), await nodes.open("runner")
     await quiet(runner.wait_for_work)
     entry = await accepted(api)
-    await woken(runner.wait_for_work(LONG_S), api.activate(entry.number, states_of(entry), START))
+    await woken(runner.wait_for_work(FOREVER_S), api.activate(entry.number, states_of(entry), START))
     assert (await claimed(runner)).number == entry.number
 
 
@@ -76,7 +75,7 @@ async def test_a_job_that_its_own_node_takes_at_once_wakes_no_other(nodes: Nodes
     one, other = await nodes.open(), await nodes.open()
     entry = await accepted(one)
     await quiet(other.wait_for_work)
-    listening = asyncio.create_task(other.wait_for_work(LONG_S))
+    listening = asyncio.create_task(other.wait_for_work(FOREVER_S))
     _, work = await asyncio.gather(one.activate(entry.number, states_of(entry), START), one.take_work(1, START))
     assert [claim.number for claim in work.claims] == [entry.number]
     await asyncio.sleep(0.2)
@@ -93,7 +92,7 @@ async def test_jobs_beyond_the_room_of_their_node_wake_another(nodes: Nodes) -> 
         activations = (one.activate(entry.number, (), START) for entry in entries)
         await asyncio.gather(*activations, one.take_work(1, START))
 
-    await woken(other.wait_for_work(LONG_S), activate_and_take())
+    await woken(other.wait_for_work(FOREVER_S), activate_and_take())
     assert (await claimed(other)).number == entries[1].number
 
 
@@ -106,7 +105,7 @@ async def test_a_free_destination_wakes_the_writer_of_another_node(nodes: Nodes)
     await other.until_free(placeholder_of(newer).key, 0.3)  # what came before it was known to wait
     assert await other.acquire(placeholder_of(newer), START) == BUSY
     await woken(
-        other.until_free(placeholder_of(newer).key, LONG_S), one.activate(older.number, states_of(older), START)
+        other.until_free(placeholder_of(newer).key, FOREVER_S), one.activate(older.number, states_of(older), START)
     )
     assert await other.acquire(placeholder_of(newer), START) == GRANTED
 
@@ -115,13 +114,13 @@ async def test_the_end_of_a_job_is_heard_where_it_is_awaited(nodes: Nodes) -> No
     api, runner = await nodes.open("api"), await nodes.open("runner")
     entry = await released(api)
     claim = await claimed(runner)
-    await woken(api.until_ended(entry.id, LONG_S), runner.settle(ended(claim, "delivered"), START))
+    await woken(api.until_ended(entry.id, FOREVER_S), runner.settle(ended(claim, "delivered"), START))
 
 
 async def test_a_node_that_comes_later_learns_what_is_awaited(nodes: Nodes) -> None:
     api = await nodes.open("api")
     entry = await released(api)
-    waiting = asyncio.create_task(api.until_ended(entry.id, LONG_S))
+    waiting = asyncio.create_task(api.until_ended(entry.id, FOREVER_S))
     runner = await nodes.open("runner")
     await asyncio.sleep(0.2)
     await runner.settle(ended(await claimed(runner), "delivered"), START)
@@ -137,8 +136,8 @@ async def test_events_of_one_node_wake_the_readers_of_another(nodes: Nodes) -> N
         for one in (watch, others):
             await quiet(one.until_more)
         seen = await api.newest_event()
-        missing = asyncio.create_task(others.until_more(LONG_S))
-        await woken(watch.until_more(LONG_S), claimed(runner))
+        missing = asyncio.create_task(others.until_more(FOREVER_S))
+        await woken(watch.until_more(FOREVER_S), claimed(runner))
         page = await api.events_after(EventQuery(seen), START)
         assert [event.type for event in page.events] == ["job.started"]
         assert not missing.done()
@@ -189,7 +188,7 @@ async def test_a_takeover_wakes_a_writer_that_waits_for_the_destination(nodes: N
         await other.until_free(newer.key, seconds)
 
     await quiet(until_free)
-    await woken(until_free(LONG_S), other.heartbeat((), LATER))
+    await woken(until_free(FOREVER_S), other.heartbeat((), LATER))
 
 
 async def test_a_node_that_was_taken_over_starts_no_write_and_goes_on_as_another(nodes: Nodes) -> None:
@@ -212,7 +211,7 @@ async def test_a_node_that_leaves_is_taken_over_at_once(nodes: Nodes) -> None:
     entry = await released(leaving, now=now)
     claim = await claimed(leaving, now)
     await quiet(staying.wait_for_work)
-    await woken(staying.wait_for_work(LONG_S), nodes.leave(leaving))
+    await woken(staying.wait_for_work(FOREVER_S), nodes.leave(leaving))
     again = await claimed(staying, now)
     assert (again.number, again.token) == (entry.number, claim.token + 1)
 
@@ -227,7 +226,7 @@ async def test_what_came_while_a_node_could_not_listen_is_looked_for(nodes: Node
             nodes.execute("SELECT pg_terminate_backend(%s, 10000)", backend)
         await api.activate(entry.number, states_of(entry), START)
 
-    await woken(runner.wait_for_work(LONG_S), cut_and_activate())
+    await woken(runner.wait_for_work(FOREVER_S), cut_and_activate())
     assert (await claimed(runner)).number == entry.number
 
 
@@ -241,7 +240,7 @@ async def test_a_node_without_its_connection_for_signals_is_heard_all_the_same(
         await asyncio.sleep(0.1)
     entry = await accepted(api)
     await quiet(runner.wait_for_work)
-    await woken(runner.wait_for_work(LONG_S), api.activate(entry.number, states_of(entry), START))
+    await woken(runner.wait_for_work(FOREVER_S), api.activate(entry.number, states_of(entry), START))
     await api.aclose()
 
 
@@ -252,7 +251,7 @@ async def test_without_listen_the_queue_is_read_again_and_again(nodes: Nodes, mo
     other = await PostgresQueue.open(nodes.address, Config(), START)
     entry = await accepted(one)
     await one.activate(entry.number, states_of(entry), START)
-    await asyncio.wait_for(other.wait_for_work(LONG_S), PATIENCE_S)
+    await asyncio.wait_for(other.wait_for_work(FOREVER_S), PATIENCE_S)
     assert (await claimed(other)).number == entry.number
     await other.aclose()
 
@@ -290,14 +289,14 @@ async def claims(queue: Queue) -> None:
     clock = Clock()
     while True:
         work = await queue.take_work(1, clock())
-        await queue.wait_for_work(LONG_S if work.due_at is None else work.due_at - clock())
+        await queue.wait_for_work(FOREVER_S if work.due_at is None else work.due_at - clock())
 
 
 async def entries(queue: Queue) -> None:
     clock = Clock()
     while True:
         work = await queue.take_outbox(1, clock())
-        await queue.wait_for_outbox(LONG_S if work.due_at is None else work.due_at - clock())
+        await queue.wait_for_outbox(FOREVER_S if work.due_at is None else work.due_at - clock())
 
 
 def last_statements(nodes: Nodes, postgres: Postgres) -> dict[object, object]:

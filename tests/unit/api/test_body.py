@@ -8,6 +8,7 @@ import pytest
 
 from imgserve.api.http.body import Body, BodyCutOff, BodyTooLarge, BodyTooSlow, Incoming, read, stream, until_gone
 from imgserve.api.http.inlet import Take
+from tests.support.sizes import PATIENCE_S
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -78,7 +79,7 @@ async def test_the_servers_own_waits_do_not_count() -> None:
 
 
 async def test_a_client_that_has_gone_is_noticed_behind_its_request() -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await until_gone(Client(b"a", b"", hangs_up=True).receive)
 
 

@@ -8,6 +8,7 @@ import pytest
 from imgserve.api.http import lingering
 from imgserve.api.http.asgi import answer
 from imgserve.api.http.lingering import Lingering, has_body
+from tests.support.sizes import FOREVER_S, PATIENCE_S
 
 CLOSE = ((b"connection", b"close"),)
 
@@ -52,7 +53,8 @@ async def test_so_many_bytes_are_read() -> None:
 
 
 async def test_a_client_that_has_gone_or_is_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with asyncio.timeout(1):
+    monkeypatch.setattr(lingering, "AT_MOST_S", FOREVER_S)
+    async with asyncio.timeout(PATIENCE_S):
         *_, end = await Connection(b"a", hangs_up=True).refuse()
     assert end["body"] == b""
     monkeypatch.setattr(lingering, "AT_MOST_S", 0.01)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from imgserve.engine.keys import KeyInUse, KeysInUse
+from tests.support.sizes import PATIENCE_S
 
 
 async def test_the_second_waits_until_the_first_has_ended() -> None:
@@ -22,7 +23,7 @@ async def test_the_second_waits_until_the_first_has_ended() -> None:
         async with keys.held("a", "k"):
             order.append("second")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         one = asyncio.create_task(first())
         await is_inside.wait()
         other = asyncio.create_task(second())

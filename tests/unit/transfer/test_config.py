@@ -14,6 +14,7 @@ from imgserve.request.source import parse_source
 from imgserve.transfer.config import Config
 from imgserve.transfer.dispatch import Transfers
 from imgserve.transfer.faults import SourceRefused, SourceUnavailable
+from tests.support.sizes import PATIENCE_S
 
 OPEN = Config(allow_networks=("127.0.0.0/8",))
 
@@ -47,7 +48,7 @@ class Silent:
             await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def until_came(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await self._came.wait()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
