@@ -1,5 +1,6 @@
 """Pictures on demand in one process: what a client waits for, and for how long."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -22,6 +23,7 @@ from imgserve.transfer.faults import TransfersBusy
 from tests.support.transfers import source
 
 BUDGET = 1000
+ALONE = Principal("alone", "alone")
 ONE, OTHER = Principal("one", "one", has_quota=True), Principal("other", "other", has_quota=True)
 
 
@@ -49,14 +51,14 @@ async def test_an_upload_waits_for_memory_so_long_and_no_longer(
         return next(coming)
 
     coming = chunks(b"a" * 600)
-    with made.receive(by_chunks(data), 600) as first:
+    with made.receive(by_chunks(data), 600, ALONE) as first:
         assert (await first.finish()).size == 600
-        with made.receive(by_chunks(data), 600) as second:
+        with made.receive(by_chunks(data), 600, ALONE) as second:
             with pytest.raises(TransfersBusy, match=r"within 0\.05 s"):
                 await second.finish()
             assert second.reserved_bytes == 0
     coming = chunks(b"b" * 500, b"c" * 100)
-    with made.receive(by_chunks(data), 600) as third:
+    with made.receive(by_chunks(data), 600, ALONE) as third:
         assert (await third.finish()).read() == b"b" * 500 + b"c" * 100
 
 
@@ -70,6 +72,33 @@ async def test_a_picture_that_has_come_waits_for_memory_too(made: OnDemand, monk
             assert second.reserved_bytes == 0
         with made.received(b"c" * 600) as third:  # more than half of the memory is asked for, and waited for
             assert (await third.finish()).read() == b"c" * 600
+
+
+async def test_one_of_several_principals_leaves_memory_to_the_others(
+    made: OnDemand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ondemand, "MEMORY_PATIENCE_S", 0.05)
+    goes_on = asyncio.Event()
+
+    async def slow() -> bytes:
+        await goes_on.wait()
+        return b""
+
+    async def quick() -> bytes:
+        return next(coming)
+
+    with made.receive(by_chunks(slow), 400, ONE) as first:
+        await asyncio.sleep(0)
+        with made.receive(by_chunks(slow), 101, ONE) as second, pytest.raises(OnDemandQuotaFull, match="500 bytes"):
+            await asyncio.wait_for(second.finish(), 20.0)
+        coming = chunks(b"a" * 600)
+        with made.receive(by_chunks(quick), 600, OTHER) as third:
+            assert (await third.finish()).size == 600
+        goes_on.set()
+        await first.finish()
+    coming = chunks(b"b" * 450)
+    with made.receive(by_chunks(quick), 450, ONE) as fourth:
+        assert (await fourth.finish()).size == 450
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from imgserve.engine.config import OnDemandConfig
 from imgserve.engine.ondemand_slots import Slots
 from imgserve.engine.pictures import Inputs, NamedPictures
 from imgserve.engine.probe import FIRST_BYTES, check_svg, info_of
+from imgserve.engine.receiving import Receiving
 from imgserve.engine.render import Renderer
 from imgserve.engine.resolve import log_ignored
 from imgserve.imaging.faults import RenderFailed, RenderTimeout, SourceUnreadable, WorkerDied
@@ -96,6 +97,7 @@ class OnDemand:
         self._defaults = defaults
         self._fetch_timeout_s = source_timeout_s + FETCH_PATIENCE_S
         self.slots = Slots(config, quota, host_quota)
+        self._receiving = Receiving(int(transfers.budget.total * quota))
 
     def check_open(self) -> None:
         """Raises Draining."""
@@ -131,9 +133,18 @@ class OnDemand:
         self._transfers.check_credential(source.sends, source.url, principal.id)
         return self._transfers.open(source, within_s=self._fetch_timeout_s, principal=principal.id)
 
-    def receive(self, pour: Pour, most_bytes: int | None) -> Fetch:
+    def receive(self, pour: Pour, most_bytes: int | None, principal: Principal) -> Fetch:
         """Start to receive a picture. The caller closes it. ``most_bytes``: its length, or more."""
 
+        async def in_part(into: Fetch) -> None:
+            size = into.limit_bytes if most_bytes is None else min(most_bytes, into.limit_bytes)
+            async with self._receiving.part(principal, size, MEMORY_PATIENCE_S):
+                await upload(into)
+
+        upload = self._upload(pour, most_bytes)
+        return self._transfers.receive(in_part if principal.has_quota else upload)
+
+    def _upload(self, pour: Pour, most_bytes: int | None) -> Callable[[Fetch], Awaitable[None]]:
         async def upload(into: Fetch) -> None:
             length = None if most_bytes is None else min(most_bytes, into.limit_bytes)
             try:
@@ -145,7 +156,7 @@ class OnDemand:
             with stage("receive", is_outer=True):
                 await pour(into.write)
 
-        return self._transfers.receive(upload)
+        return upload
 
     def received(self, data: bytes) -> Fetch:
         """A picture that has come. The caller closes it. Raises SourceTooLarge."""
@@ -157,7 +168,7 @@ class OnDemand:
         async def pour(take: Take) -> None:
             take(data)
 
-        return self.receive(pour, len(data))
+        return self._transfers.receive(self._upload(pour, len(data)))
 
     async def facts(
         self, fetch: Fetch, principal: Principal, include: frozenset[Include] = frozenset(), *, is_whole: bool = False

@@ -104,7 +104,7 @@ class PictureBody:
                 if isinstance(source, Source):
                     fetch = on_demand.open(source, principal)
                 else:
-                    fetch = await self._received(source, on_demand)
+                    fetch = await self._received(source, on_demand, principal)
             with fetch:
                 yield fetch
 
@@ -112,16 +112,17 @@ class PictureBody:
         """As that of the scope, for a client that hangs up after its request: the reader notices one before that."""
         return self._on_gone(lambda: callback() if self._is_read else None)
 
-    async def _received(self, source: Upload | Inline | None, on_demand: OnDemand) -> Fetch:
+    async def _received(self, source: Upload | Inline | None, on_demand: OnDemand, principal: Principal) -> Fetch:
         if isinstance(source, Inline):
             return on_demand.received(source.data)
         if isinstance(source, Upload):
             assert self._form is not None, "a part is expected in a multipart body only"
-            return on_demand.receive(self._noting_end(by_chunks(self._form.picture(source.part))), self._length)
+            pour = by_chunks(self._form.picture(source.part))
+            return on_demand.receive(self._noting_end(pour), self._length, principal)
         if self._has_come():
             self._is_read = True
             return on_demand.received(await self._incoming.next())
-        return on_demand.receive(self._noting_end(self._incoming.into), self._length)
+        return on_demand.receive(self._noting_end(self._incoming.into), self._length, principal)
 
     def _noting_end(self, pour: Pour) -> Pour:
         async def noting(take: Take) -> None:
