@@ -3,9 +3,9 @@
 Called by sanitize. In: CSS, or an attribute's value, decoded. Out: the same without them. Tokens are those of CSS
 Syntax Module Level 3, section 4; each is read once.
 
-svg-hush reads the result by rules of its own: it finds ``url(``, ``@import`` and escapes in strings too, and leaves
-them out with the quotes beside them, which makes code of the string behind. So no string has them, and nothing is
-escaped.
+svg-hush reads the result by rules of its own: it finds ``url(``, ``@import`` and escapes in strings and in longer names
+too, and leaves them out with the quotes beside them, which makes code of the string behind. So no string and no name
+has them, and nothing is escaped.
 """
 
 import re
@@ -28,7 +28,7 @@ _TOKEN = re.compile(
 )
 _TARGET = re.compile(rf"\s*+(?:(?P<quoted>{_STRING})|(?P<plain>(?:[^)\\]|\\.)*+))[^)]*+\)?", re.DOTALL)
 _MISREAD = re.compile(r"[(@\\\n]")
-_PLAIN_NAME = re.compile(r"@?(?:[\w-]|[^\x00-\x7f])+\(?")
+_PLAIN_NAME = re.compile(r"@?[\w-]+\(?", re.ASCII)
 _CLOSED_BY = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -85,7 +85,7 @@ class _Css:
             if name.startswith("--") and self._custom_in is None and "(" not in self._open:
                 self._custom_in = len(self._open)
             return text
-        if name == "url(":
+        if name.endswith("url("):
             return self._url()
         self._open.append("(")
         return "none(" if name[:-1] in _LOADING else text
@@ -111,6 +111,8 @@ class _Css:
 
 def _plain(name: str) -> str:
     """Without escapes; another name in place of one that needs them."""
+    if "\\" not in name:
+        return name
     plain = _unescaped(name)
     return plain if _PLAIN_NAME.fullmatch(plain) else f"none{'(' if name.endswith('(') else ''}"
 

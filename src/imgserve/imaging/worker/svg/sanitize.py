@@ -144,6 +144,11 @@ class _Writer:
         return self._names[-1:] == ["style"]
 
 
+def _as_svg_hush_leaves(value: str) -> str:
+    """CSS in an attribute, in which two halves of a name may meet."""
+    return value.encode("ascii", "ignore").decode()
+
+
 def _kept(element: str, attributes: Mapping[str, str]) -> dict[str, str]:
     kept = {}
     for name, raw in attributes.items():
@@ -157,6 +162,6 @@ def _kept(element: str, attributes: Mapping[str, str]) -> dict[str, str]:
         elif not namespace and not local.startswith(_CARRIER):
             is_css = local == "style" or (("(" in value or "\\" in value) and not local.startswith(_FREE))
             kept[f"{_CARRIER}{local}" if local == "paint-order" else local] = (
-                references.without_outer(value) if is_css else value
+                references.without_outer(_as_svg_hush_leaves(value)) if is_css else value
             )
     return kept
