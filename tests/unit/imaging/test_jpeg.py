@@ -16,6 +16,7 @@ from imgserve.imaging.worker import cover, load
 from imgserve.imaging.worker.formats import jpeg, turbojpeg
 from imgserve.imaging.worker.picture import Picture
 from imgserve.imaging.worker.steps import resize
+from imgserve.request.encode import Format
 from imgserve.request.geometry import Focal, Place, Shape, corner
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import Resize, covering
@@ -38,7 +39,8 @@ def photo(width: int = 1999, height: int = 1501, mode: str = "RGB", **options: A
 
 def quickly(data: bytes, size: tuple[int, int], place: Place = "center") -> Image.Image | None:
     picture, wanted = Picture(data, "jpeg"), Size(*size)
-    part = cover.part(sides(picture), wanted, place)
+    before = sides(picture)
+    part = cover.part(before, covering(Shape(before.width_px, before.height_px), wanted), wanted, place)
     image = None if part is None else jpeg.scaled(picture, part, wanted)
     return None if image is None else shown(image)
 
@@ -105,6 +107,22 @@ def test_upright(orientation: int) -> None:
     assert pictures.distance(result, ImageOps.fit(upright, (160, 90), Image.Resampling.LANCZOS)) < NEAR
 
 
+@pytest.mark.parametrize("place", ["northwest", "north", "center", "southeast", Focal(0.83, 0.21)])
+@pytest.mark.parametrize("size", [(200, 201), (301, 140)])
+@pytest.mark.parametrize("name", ["jpeg", "webp", "avif"])
+def test_each_part_lies_where_that_of_other_roads_does(name: Format, size: tuple[int, int], place: Place) -> None:
+    """To a fraction of a pixel, whichever way the picture is stored, though the middle of the rest may be none."""
+    scene = Image.new("RGB", (1331, 877), (230, 230, 230))
+    for left, top in ((200, 150), (560, 340), (1000, 600)):
+        scene.paste((20, 20, 20), (left, top, left + 160, top + 160))
+    chosen: dict[str, Any] = {"focal": place} if isinstance(place, Focal) else {"gravity": place}
+    operation = Resize(*size, linear_light=False, **chosen)
+    expected = np.asarray(rendered(pictures.encoded(scene, "png"), operation)).astype(int)
+    for orientation in pictures.ORIENTATIONS:
+        result = np.asarray(rendered(pictures.oriented(scene, orientation, name), operation, output_format="jpeg"))
+        assert np.abs(result - expected).max() < 50  # an edge that lies half a pixel aside differs by 90
+
+
 @pytest.mark.parametrize(
     ("make", "size", "place"),
     [
@@ -113,10 +131,9 @@ def test_upright(orientation: int) -> None:
         (photo, (200, 150), "attention"),
         (lambda: photo(100, 80), (200, 150), "center"),
         (lambda: photo(5000, 3000), (4000, 2500), "center"),
-        (lambda: pictures.oriented_jpeg(pictures.scene(400, 300), 6), (200, 50), "north"),
         (lambda: photo()[:-2], (200, 150), "center"),
     ],
-    ids=["cmyk", "profile", "attention", "enlarged", "large", "turned and cropped aside", "cut off"],
+    ids=["cmyk", "profile", "attention", "enlarged", "large", "cut off"],
 )
 def test_what_is_odd_is_left_to_libvips(make: Callable[[], bytes], size: tuple[int, int], place: Place) -> None:
     assert quickly(make(), size, place) is None

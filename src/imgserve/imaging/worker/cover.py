@@ -1,17 +1,19 @@
 """The part of a picture that covers a size, and the place of a cut. Called by load, pipeline, steps and formats."""
 
-import math
 from typing import NamedTuple
 
 import pyvips
 
 from imgserve.imaging.worker import scale
 from imgserve.imaging.worker.formats.turns import UPRIGHT
-from imgserve.request.geometry import Focal, Place, Shape
+from imgserve.request import geometry
+from imgserve.request.geometry import Place, Shape
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.resize import covering as size_covering
 
 FIRST_TURNED = 5  # EXIF: 5 to 8 swap width and height
+# Those that show the stored picture from the right to the left and from the bottom to the top, once it is turned.
+_MIRRORED_ACROSS, _MIRRORED_DOWN = {2, 3, 6, 7}, {3, 4, 7, 8}
 CHOSEN_BY_CONTENT = {"attention", "entropy"}
 
 
@@ -31,40 +33,32 @@ class Corner(NamedTuple):
     top: int
 
 
-def part(before: Size, size: Size, place: Place) -> Part | None:
-    """The part that is scaled to ``size``; None if the content decides."""
+def part(before: Size, whole: Size, size: Size, place: Place) -> Part | None:
+    """The part that becomes ``size``, just as if all were scaled to ``whole`` and cut; None if the content decides."""
     if place in CHOSEN_BY_CONTENT:
         return None
-    factor = min(before.width_px / size.width_px, before.height_px / size.height_px)
-    width, height = size.width_px * factor, size.height_px * factor
-    across, down = max(before.width_px - width, 0.0), max(before.height_px - height, 0.0)
-    if isinstance(place, Focal):
-        left, top = place.x * before.width_px - width / 2, place.y * before.height_px - height / 2
-        return Part(min(max(left, 0.0), across), min(max(top, 0.0), down), width, height)
-    left = 0.0 if "west" in place else across if "east" in place else across / 2
-    top = 0.0 if "north" in place else down if "south" in place else down / 2
-    return Part(left, top, width, height)
+    across, down = before.width_px / whole.width_px, before.height_px / whole.height_px
+    corner = geometry.corner(place, size, whole)
+    left, top = corner[0] * across, corner[1] * down
+    return Part(
+        left,
+        top,
+        min(size.width_px * across, before.width_px - left),
+        min(size.height_px * down, before.height_px - top),
+    )
 
 
-def as_stored(part: Part, size: Size, stored: Size, orientation: int) -> tuple[Part, Size] | None:
-    """Both before the picture is turned upright. ``stored``: its size then; ``orientation``: EXIF's number.
-
-    None for a part that is not in the middle: it would lie elsewhere.
-    """
-    if orientation == UPRIGHT:
-        return part, size
+def as_stored(part: Part, size: Size, stored: Size, orientation: int) -> tuple[Part, Size]:
+    """Both before the picture is turned upright. ``stored``: its size then; ``orientation``: EXIF's number."""
     is_turned = orientation >= FIRST_TURNED
-    upright = (stored.height_px, stored.width_px) if is_turned else (stored.width_px, stored.height_px)
-    if not _is_in_the_middle(part, *upright):
-        return None
+    width, height = (stored.height_px, stored.width_px) if is_turned else (stored.width_px, stored.height_px)
+    if orientation in _MIRRORED_ACROSS:
+        part = part._replace(left=max(width - part.left - part.width, 0.0))
+    if orientation in _MIRRORED_DOWN:
+        part = part._replace(top=max(height - part.top - part.height, 0.0))
     if not is_turned:
         return part, size
     return Part(part.top, part.left, part.height, part.width), Size(size.height_px, size.width_px)
-
-
-def _is_in_the_middle(part: Part, width: int, height: int) -> bool:
-    """Then it is the same part whichever way the picture is turned."""
-    return math.isclose(2 * part.left + part.width, width) and math.isclose(2 * part.top + part.height, height)
 
 
 def factor(part: Part, size: Size) -> float:

@@ -30,7 +30,7 @@ def scaled(picture: Picture, part: Part, size: Size, *, is_in_light: bool) -> py
     if header is None or not _is_for_planes(picture, header):
         return None
     place = cover.as_stored(part, size, header.size, header.orientation)
-    if place is None or cover.factor(*place) < 1:
+    if cover.factor(*place) < 1:
         return None
     is_in_light = is_in_light and cover.factor(*place) >= RULES[picture.render_profile].least_way
     decoded = picture.cache.decoded("avif", YuvPlanes, lambda: dav1d.planes(picture.data, header))

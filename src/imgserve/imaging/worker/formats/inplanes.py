@@ -83,7 +83,7 @@ def _place(picture: Picture, part: Part, size: Size) -> _Place | None:
     if header is None or not resizer.is_there() or min(size.width_px, size.height_px) < _LEAST_PX:
         return None
     place = cover.as_stored(part, size, Size(header.width, header.height), header.orientation)
-    return _Place(header, *place) if place is not None and cover.factor(*place) >= 1 else None
+    return _Place(header, *place) if cover.factor(*place) >= 1 else None
 
 
 def _shows_light(place: _Place, rule: Rule) -> bool:

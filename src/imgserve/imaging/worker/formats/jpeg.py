@@ -27,8 +27,6 @@ def scaled(picture: Picture, part: Part, size: Size) -> pyvips.Image | None:
     if header is None:
         return None
     place = cover.as_stored(part, size, Size(header.width, header.height), header.orientation)
-    if place is None:
-        return None
     pixels = _scaled(picture, header, *place)
     return upright(pixels, header.orientation) if pixels is not None else None
 

@@ -175,9 +175,7 @@ def _part(operation: Resize, before: Size, whole: Size, size: Size) -> Part | No
         return Part(0, 0, before.width_px, before.height_px)
     if _is_within(whole, size):
         return None
-    if whole == before and operation.place not in cover.CHOSEN_BY_CONTENT:
-        return Part(*geometry.corner(operation.place, size, before), size.width_px, size.height_px)
-    return cover.part(before, size, operation.place)
+    return cover.part(before, whole, size, operation.place)
 
 
 def _is_within(inner: Size, outer: Size) -> bool:
