@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import select
 import signal
 import stat
 import subprocess
@@ -152,6 +153,20 @@ def test_it_is_detached_and_its_workers_hold_nothing_of_it(house: House) -> None
     for child in house.children():
         held = descriptors(child).values()
         assert not [place for place in held if place.startswith(str(house.top))]
+
+
+def test_a_server_lets_go_of_what_its_caller_had_open(house: House) -> None:
+    """Such as the lock of a script, or a pipe that is read until its end. A setting may name one of them until then."""
+    given = {f"IMGSERVE_{name.upper()}": value for name, value in house.settings.items()}
+    (house.top / "keys").write_text(KEY)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as pipe, (house.top / "keys").open() as keys:
+        command = [sys.executable, "-m", "imgserve", "start", "--api-key-file", f"/dev/fd/{keys.fileno()}"]
+        passed = (writer, keys.fileno())
+        subprocess.run(command, env={**os.environ, **given}, check=True, timeout=PATIENCE_S, pass_fds=passed)
+        os.close(writer)
+        assert select.select([pipe], [], [], PATIENCE_S)[0], "the server has the pipe's other end"
+    assert get(house.url + "/metrics", {"Authorization": f"Bearer {KEY}"})[0] == 200
 
 
 # The command that starts the server ends as soon as it has forked.

@@ -72,8 +72,19 @@ def _fork() -> int:
         raise CannotStart(f"no process can be made for the server: {cause_of(error)[0]}", hint) from error
 
 
+def _inherited() -> list[int]:
+    """Descriptors of the program that has called the command, beside the standard streams."""
+    inherited = []
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - names are all that is wanted
+        with contextlib.suppress(OSError):  # that of the listing is closed by now
+            if descriptor > 2 and os.get_inheritable(descriptor):  # which Python's own are not (PEP 446)
+                inherited.append(descriptor)
+    return inherited
+
+
 def _detached(settings: Settings, user: User | None, writer: int) -> int:
     """Runs in the last child. The starting command waits for one message on ``writer``: + and the URL, or an error."""
+    inherited = _inherited()
     with contextlib.ExitStack() as held, os.fdopen(writer, "w") as answer:
         try:
             pid_file = _take_pid_file(settings, user)
@@ -91,6 +102,10 @@ def _detached(settings: Settings, user: User | None, writer: int) -> int:
             def listening(url: str) -> None:
                 pid_file.write(msgspec.structs.replace(note, url=url))
                 logs.event("listening", version=version("imgserve"), url=url, pid=os.getpid())
+                # Not before, since a setting may name one, such as /dev/fd/3. Kept open, a pipe's reader would wait for
+                # the end of the server, and a lock of the caller's script would be held as long.
+                for descriptor in inherited:
+                    os.close(descriptor)
                 try:
                     answer.write(f"+{url} (pid {os.getpid()}, log {settings.log.file})")
                     answer.close()
