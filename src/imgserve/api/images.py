@@ -100,14 +100,14 @@ class ImageHandler:
             async with while_connected(scope["on_gone"]):
                 served = await self._images.raw(wanted, known, since, self._client(scope, headers))
             with served:
-                return await self._send(wanted, served, headers, send)
+                return await self._send(wanted, served, scope, headers, send)
         hit = self._images.hit(wanted)
         if hit is not None:
             with hit:
                 body = None if is_not_modified(hit.meta, known, since) else hit.body
                 if isinstance(body, bytes) and scope["method"] == "GET":
                     self._heat(wanted, scope, headers)
-                return await self._send(wanted, Served(hit.meta, body, "hit"), headers, send)
+                return await self._send(wanted, Served(hit.meta, body, "hit"), scope, headers, send)
         client = self._client(scope, headers)
         async with while_connected(scope["on_gone"]):
             try:
@@ -120,7 +120,7 @@ class ImageHandler:
                 gets.failed(error.code, error.detail)
                 served = fallback
         with served:
-            return await self._send(wanted, served, headers, send)
+            return await self._send(wanted, served, scope, headers, send)
 
     def _heat(self, wanted: Wanted, scope: Scope, headers: Mapping[bytes, str]) -> None:
         """The next request of this URL is answered at once, if its headers do not depend on the time."""
@@ -155,7 +155,7 @@ class ImageHandler:
             described, etag = await self._images.described(wanted, called, self._client(scope, headers))
         meta = Meta(described.media_type, etag, 0.0, 0.0, headers=described.headers)
         body = None if is_not_modified(meta, headers.get(b"if-none-match", ""), "") else described.body
-        return await self._send(wanted, Served(meta, body, "made"), headers, send)
+        return await self._send(wanted, Served(meta, body, "made"), scope, headers, send)
 
     def _base_url(self, scope: Scope, headers: Mapping[bytes, str]) -> str:
         """The mount's URL as the client called it, or as a trusted proxy says that it did."""
@@ -170,7 +170,9 @@ class ImageHandler:
         address = scope["client"][0] if scope.get("client") else ""
         return self._clients.network(address, headers, scope["http_version"])
 
-    async def _send(self, wanted: Wanted, served: Served, headers: Mapping[bytes, str], send: Send) -> Outcome:
+    async def _send(
+        self, wanted: Wanted, served: Served, scope: Scope, headers: Mapping[bytes, str], send: Send
+    ) -> Outcome:
         common = (*SAFE, *self._caching.of(wanted, served), *served.meta.headers)
         body = served.body
         if body is None:
@@ -196,7 +198,7 @@ class ImageHandler:
             if isinstance(body, bytes):
                 await send({"type": "http.response.body", "body": body[start:end] if part else body})
             else:
-                await send_blob(body, send, start, end)
+                await send_blob(body, scope, send, start, end)
         return Outcome(status, served.state, end - start)
 
     async def _refuse(self, error: ImgserveError, send: Send) -> Outcome:

@@ -100,7 +100,7 @@ class Render:
                     picture = await self._on_demand.picture(fetch, recipe, choose, principal)
             with picture.blob:
                 fetch.close()  # a client that reads slowly must not keep the source's memory
-                await _send(picture, send)
+                await _send(picture, scope, send)
 
     async def _asked(self, body: PictureBody, scope: Scope) -> tuple[AnySource | None, Recipe, Path]:
         """Source, recipe and the recipe's path. All faults of the text, before the picture is read."""
@@ -142,7 +142,7 @@ class Render:
             return parse_recipe(recipe, self._presets.recipes, presets_only=self._presets.is_only)
 
 
-async def _send(picture: Picture, send: Send) -> None:
+async def _send(picture: Picture, scope: Scope, send: Send) -> None:
     spent = (("fetch", picture.fetch_s), ("wait", picture.wait_s), ("render", picture.render_s))
     timing = ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in spent)
     if picture.encodes > 1:
@@ -154,4 +154,4 @@ async def _send(picture: Picture, send: Send) -> None:
         (b"vary", b"Accept"),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send_blob(picture.blob, send)
+    await send_blob(picture.blob, scope, send)
