@@ -17,12 +17,14 @@ from imgserve.imaging.worker.colour import numbers
 from imgserve.imaging.worker.cover import Part
 from imgserve.imaging.worker.formats import avif, avifheader, dav1d, turbojpeg
 from imgserve.imaging.worker.picture import Picture
+from imgserve.request.encode import Encode
 from imgserve.request.imageinfo import Size
 from imgserve.request.operations.flop import Flop
 from imgserve.request.operations.resize import LinearLight, Resize
 from imgserve.request.recipe import LoadOptions, Operation
 from tests.support import heif, pictures
 from tests.unit.imaging.conftest import Render, opened, picture, render_bytes
+from tests.unit.imaging.test_encode import file_of
 
 pytestmark = pytest.mark.skipif(not dav1d.is_there(), reason="needs a Pillow with dav1d")
 
@@ -187,6 +189,28 @@ def test_ten_bits_where_they_count() -> None:
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", pictures.wide_gamut_profile())
     wide = bytes(image.heifsave_buffer(compression="av1", effort=0, bitdepth=10, keep="icc"))
     assert Picture(wide, "avif").plain_avif is None
+
+
+@pytest.mark.parametrize("depth", [10, 12])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_white_is_white_at_every_depth(depth: int, alpha: bool) -> None:
+    bands = 4 if alpha else 3
+    white = (pyvips.Image.black(64, 48, bands=bands) + 65_535).cast("ushort").copy(interpretation="rgb16")
+    data = bytes(white.heifsave_buffer(compression="av1", bitdepth=depth, lossless=True, effort=0))
+    for output, most in ((Encode("png"), 255), (Encode("png", bit_depth=16), 65_535)):
+        image = pyvips.Image.new_from_buffer(file_of(output, data, (64, 48)), "")
+        assert [image.min(), image.max()] == [most, most]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_ten_bits_keep_every_level_of_eight(mode: str) -> None:
+    bands = len(mode)
+    ramp = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (16, 1, bands)))
+    encode = Encode("avif", lossless=True, bit_depth=10)
+    file = file_of(encode, pictures.encoded(ramp, "png"), ramp.size)
+    assert pyvips.Image.new_from_buffer(file, "").get("bits-per-sample") == 10
+    is_seen = np.asarray(ramp)[..., -1] > 0
+    assert np.array_equal(np.asarray(opened(file).convert(mode))[is_seen], np.asarray(ramp)[is_seen])
 
 
 def test_another_colour_space_is_converted(render: Render) -> None:

@@ -114,9 +114,17 @@ class Picture:
         image = self.opened()
         if self.tiff_model is not None:
             image = tiffcolour.read(image, self.tiff_model)
-        if self.format == "avif" and image.hasalpha() and avifheader.is_multiplied(self.data):
-            image = image.unpremultiply().rint().cast(image.format)
+        if self.format == "avif":
+            image = self._of_avif(image)
         return _with_numbers_as_profile(image, self)
+
+    def _of_avif(self, image: pyvips.Image) -> pyvips.Image:
+        """What libvips reads, with white at the top of 16 bits, and with colours that are not multiplied by alpha."""
+        if image.format == "ushort" and vips.has(image, "bits-per-sample"):  # 10 or 12, which stand in the upper ones
+            image = (image | (image >> image.get("bits-per-sample"))).copy(interpretation=image.interpretation)
+        if image.hasalpha() and avifheader.is_multiplied(self.data):
+            image = image.unpremultiply().rint().cast(image.format)
+        return image
 
     @cached_property
     def per_mm(self) -> density.PerMm | None:

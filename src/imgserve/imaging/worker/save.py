@@ -233,10 +233,13 @@ def _quick_webp(image: pyvips.Image, encode: Encode, quality: int | None) -> byt
 
 
 def in_its_depth(image: pyvips.Image, output_format: Format, encode: Encode) -> pyvips.Image:
-    """A canvas in the samples that the format has of those asked for. AVIF takes its 10 bits from either."""
+    """A canvas in the samples that the format has of those asked for.
+
+    AVIF takes its 10 bits from 16: from 8 bits libvips would make a white that is not quite white.
+    """
     if encode.bit_depth not in BIT_DEPTHS.get(output_format, ()) or encode.bit_depth == 8:
         return convert.to_8_bits(image)
-    return convert.to_16_bits(image) if encode.bit_depth == 16 else image
+    return convert.to_16_bits(image)
 
 
 def _prepared(image: pyvips.Image, output_format: Format, encode: Encode, profile: bytes) -> pyvips.Image:
