@@ -4,7 +4,6 @@ The command line calls ``load``; ``build`` hands each package its own Config of 
 """
 
 import os
-import pwd
 import uuid
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from imgserve.request.preset import Config as PresetConfig
 from imgserve.setting import Problem
 from imgserve.settings import renamed
 from imgserve.settings.options import BY_NAME, DECLARED
-from imgserve.settings.read import Gathered, gather, with_old_names
+from imgserve.settings.read import Gathered, gather, home_of, with_old_names
 from imgserve.settings.tree import Settings, TestSwitches
 from imgserve.settings.unknown import BOOT_ID, TEST_SWITCH, of_a_service
 from imgserve.transfer.config import CredentialConfig
@@ -233,8 +232,7 @@ def _own_dir(environ: Mapping[str, str]) -> Path:
     """The default directory of this user's server."""
     if os.geteuid() == 0:
         return ROOT_DATA_DIR
-    home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
-    return Path(home) / ".imgserve"
+    return home_of(environ) / ".imgserve"
 
 
 def _places(gathered: Gathered, own_dir: Path) -> Places:

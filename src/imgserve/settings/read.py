@@ -6,6 +6,8 @@ line, table and key.
 """
 
 import contextlib
+import os
+import pwd
 import re
 import string
 from argparse import Namespace
@@ -95,9 +97,11 @@ def gather(
     """
     fixed = with_old_names(declared(root).options, names)
     environ = {name: environ[name] for name in environ.keys() - set(of_a_service(environ, fixed))}
+    home = home_of(environ)
     typed = ((option, getattr(flags, option.name, None)) for option in (CONFIG, *fixed))
-    by_flag = _converted(((one, Value(value, one.flags[0])) for one, value in typed if value is not None), problems)
-    by_variable = _converted(_of_environment(environ, (CONFIG, *fixed)), problems)
+    flagged = ((one, Value(value, one.flags[0])) for one, value in typed if value is not None)
+    by_flag = _converted(flagged, home, problems)
+    by_variable = _converted(_of_environment(environ, (CONFIG, *fixed)), home, problems)
     file_name = by_flag.pop(CONFIG.name, None) or by_variable.pop(CONFIG.name, None)
     path = Path(str(file_name.value)) if file_name else default_file
     file = TomlFile.read(path, file_name.origin if file_name else "", problems)
@@ -108,7 +112,8 @@ def gather(
         tables = {table.name: table for table in everything.tables}
         problems += unknown_keys("", file.content, file, {option.name for option in options}, tables)
     written = ((option, file.value(option.name)) for option in options)
-    by_key = _converted(((one, Value(value, one.name, file)) for one, value in written if value is not None), problems)
+    keyed = ((one, Value(value, one.name, file)) for one, value in written if value is not None)
+    by_key = _converted(keyed, home, problems)
     values = {**by_key, **by_variable, **by_flag}
     present = [table for table in everything.tables if not names and _is_present(table, file, values)]
     problems += _duplicate_or_missing(options, values, file, {table.name for table in present})
@@ -145,7 +150,15 @@ def _of_variable(text: str, option: Option) -> object:
     return parts if option.is_list else text
 
 
-def _converted(entries: Iterable[tuple[Option, Value]], problems: list[str]) -> dict[str, Value]:
+def home_of(environ: Mapping[str, str]) -> Path:
+    """The home directory of this user; the root for one that no file names, as in a container."""
+    try:
+        return Path(environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return Path("/")
+
+
+def _converted(entries: Iterable[tuple[Option, Value]], home: Path, problems: list[str]) -> dict[str, Value]:
     """The values of the type of their options, by the options' names. Each other one is a problem."""
     converted: dict[str, Value] = {}
     for option, entry in entries:
@@ -156,7 +169,9 @@ def _converted(entries: Iterable[tuple[Option, Value]], problems: list[str]) -> 
             continue
         if option.is_path:  # relative to the TOML file, or to the working directory
             base = entry.file.path.parent if entry.file else _working_directory()
-            value = tuple(str(base / part) for part in value) if isinstance(value, tuple) else str(base / str(value))
+            parts = value if isinstance(value, tuple) else (str(value),)
+            paths = tuple(str(home / part[2:] if part.startswith("~/") else base / part) for part in parts)
+            value = paths if isinstance(value, tuple) else paths[0]
         converted[option.name] = msgspec.structs.replace(entry, value=value)
     return converted
 

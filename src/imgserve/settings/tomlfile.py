@@ -23,7 +23,7 @@ class TomlFile(msgspec.Struct, frozen=True):
         """Empty when no file was named, as ``origin`` says, and the usual one does not exist."""
         where = f"{origin}: {path}" if origin else f"the settings file {path}"
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
             return cls(path, text, tomllib.loads(text), is_there=True)
         except (FileNotFoundError, NotADirectoryError):
             if origin:

@@ -238,6 +238,28 @@ def test_relative_paths_count_from_the_file_or_from_here(tmp_path: Path, monkeyp
     assert settings.transfer.read_roots == (str(tmp_path / "etc/in"),)
 
 
+def test_a_tilde_is_the_home_directory(tmp_path: Path) -> None:
+    """A shell leaves that of --data-dir=~/x alone, and a directory of that name is soon removed with more than it."""
+    home = str(tmp_path)
+    (tmp_path / "in").mkdir()
+    assert loaded("--data-dir", "~/data", HOME=home).data_dir == tmp_path / "data"
+    assert loaded("--read-root", "~/in", HOME=home).transfer.read_roots == (str(tmp_path / "in"),)
+    (tmp_path / "etc").mkdir()
+    settings = loaded(config='data_dir = "~/data"\nread_root = ["~/in"]', tmp_path=tmp_path / "etc", HOME=home)
+    assert (settings.data_dir, settings.transfer.read_roots) == (tmp_path / "data", (str(tmp_path / "in"),))
+
+
+def test_a_user_without_a_name_and_a_home_has_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container. Where the settings name a data directory the home directory is not even needed."""
+    monkeypatch.setattr("os.geteuid", lambda: 86_021)
+    assert loaded(HOME="", IMGSERVE_DATA_DIR="/data").data_dir == Path("/data")
+    assert loaded(HOME="").data_dir == Path("/.imgserve")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert loaded(config="\ufeffworkers = 3\n", tmp_path=tmp_path).pool.workers == 3
+
+
 def test_an_empty_variable_counts_as_none() -> None:
     assert loaded(IMGSERVE_WORKERS="", IMGSERVE_READ_ROOT="") == loaded()
 
@@ -256,7 +278,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     problems: list[str] = []
     for is_secret in (False, True):
         option = Option("token", "", int, Setting("a secret", is_secret=is_secret))
-        read._converted([(option, read.Value("s3cret", "--token"))], problems)
+        read._converted([(option, read.Value("s3cret", "--token"))], Path("/"), problems)
     assert problems == ["--token: expected a whole number, got s3cret", "--token: expected a whole number"]
     (fault,) = faults(config="proxy = 31337", tmp_path=tmp_path)
     assert "31337" not in fault

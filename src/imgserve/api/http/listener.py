@@ -11,7 +11,7 @@ _REASONS = {
     errno.EADDRINUSE: ("another program listens there", "choose another --port, or end that program"),
     errno.EADDRNOTAVAIL: ("this machine has no such address", "choose another --host"),
     errno.EACCES: ("ports below 1024 are root's", "choose another --port, or start it as root with --user"),
-    socket.EAI_NONAME: ("there is no such host", "choose another --host"),
+    socket.EAI_NONAME: ("there is no such host", "name the address alone, such as 127.0.0.1 or ::1, with --host"),
     socket.EAI_AGAIN: ("its name cannot be looked up now", "choose another --host, best an address"),
 }
 
