@@ -200,9 +200,14 @@ def _duplicate_or_missing(
         if len(present) > 1:
             origin = values[present[1].name].origin
             yield f"{origin}: expected only one of it and {present[0].label}, both are given"
-        elif not present and same[0].is_required and table in tables:
+        elif not present and same[0].is_required and table in tables and not _is_in(file, same):
             where = f"[{table}]" if file.value(table) is None else file.origin(table)
             yield f"{where}: expected {' or '.join(option.key for option in same)} in it: {same[0].setting.doc}"
+
+
+def _is_in(file: TomlFile, options: Iterable[Option]) -> bool:
+    """Whether one of them is given at all, if only with a value that is a fault already."""
+    return any(file.value(option.name) is not None for option in options)
 
 
 def _replace_secrets(

@@ -122,6 +122,7 @@ def test_only_settings_above_all_tables_are_flags() -> None:
          ["line 3: [get.imgproxy]: expected path in it: where it is mounted"]),
         ('[get.imgproxy]\nsources = [\n  "a",\n]\n\npath = "x"\n',
          ["line 6: [get.imgproxy] path: expected a path from /, got 'x'"]),
+        ("[get.imgproxy]\npath = 3\n", ["line 2: [get.imgproxy] path: expected a text, got 3 (write path = \"3\")"]),
         ('[get.imgproxy]\npath = "/"\npaht = "/"\n',
          ["line 3: [get.imgproxy] paht: there is no such setting (did you mean path?)"]),
         ("[get]\nimgproxy = 3\n", ["line 2: [get] imgproxy: expected a table, [get.imgproxy], got 3"]),
