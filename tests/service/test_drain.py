@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 from tests.chaos.lane import KINDS, Lane
 from tests.support.daemon import LOOPBACK, Daemon, Reply, wait_until
 from tests.support.postgres_house import NewQueue
+from tests.support.sizes import PATIENCE_S
 
 JOBS = 60
 HELD = 6
@@ -91,6 +94,21 @@ def test_what_runs_is_finished_and_new_jobs_are_turned_away(lane: Lane) -> None:
     assert lane.daemon.wait() == 0
     assert [entry.status for entry in lane.entries([0, 1])] == ["succeeded"]
     assert lane.faults([0]) == []
+
+
+def test_a_second_stop_waits_with_the_first(lane: Lane) -> None:
+    """It says that what runs is finished, as the first one does, and so it must be."""
+    lane.accept(lane.job(0, lane.place("put", "running"), "held/good-0.png"))
+    lane.until(0, lambda entry: entry.status == "running")
+    terminate(lane)
+    stop = [sys.executable, "-m", "imgserve", "stop", "--data-dir", str(lane.daemon.data_dir)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(stop, env=environment, stdout=subprocess.PIPE, text=True) as second:
+        assert second.stdout is not None
+        assert "finishes what runs" in second.stdout.readline()
+        lane.sources.release("good-0.png")
+        assert (lane.daemon.wait(), second.wait(PATIENCE_S)) == (0, 0)
+    assert [entry.status for entry in lane.entries([0])] == ["succeeded"]
 
 
 def test_a_second_signal_ends_it_now(lane: Lane) -> None:

@@ -140,7 +140,8 @@ def _end(data_dir: Path, server: Owner, *, is_kill: bool) -> None:
         try:
             if owner.pid_of(data_dir) != server.pid:  # it has ended meanwhile, and its number may be another's
                 return
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL if is_kill else signal.SIGTERM)
+            if is_kill or not _is_draining(server):  # a second signal would cut short what the first one lets finish
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL if is_kill else signal.SIGTERM)
             by = f", run by {supervisor}," if supervisor else ""
             drains = f"takes no more jobs and finishes what runs, for at most {drain_s:g} s"
             say(f"imgserve (pid {server.pid}){by} {'was killed' if is_kill else drains}")
@@ -150,6 +151,10 @@ def _end(data_dir: Path, server: Owner, *, is_kill: bool) -> None:
                 raise NotEnded(f"imgserve (pid {server.pid}) has not ended", "imgserve stop --kill ends it at once")
         finally:
             os.close(descriptor)
+
+
+def _is_draining(server: Owner) -> bool:
+    return server.view is not None and any(state.name == "draining" for state in server.view.states)
 
 
 def _supervisor(server: Owner, verb: str) -> tuple[str, str]:
