@@ -43,9 +43,8 @@ class Reply(NamedTuple):
     @property
     def code(self) -> Any:
         """The code of a problem, or of the original protocol; None when the answer is no refusal of a request."""
-        return (
-            json.loads(self.text).get("code") if dict(self.headers).get("content-type", "").endswith("json") else None
-        )
+        is_json = self.text and dict(self.headers).get("content-type", "").endswith("json")  # a HEAD's has no text
+        return json.loads(self.text).get("code") if is_json else None
 
 
 class Server:
@@ -113,6 +112,8 @@ def test_the_right_of_a_row(server: Server, row: Route) -> None:
     assert principal.status != 401
     assert (principal.code == "no_such_page") == (row.right == "local"), principal
     is_elsewhere = local.code in ("no_such_page", "method_not_allowed")
+    if row.method == "HEAD":
+        is_elsewhere = local.status in (404, 405)
     assert is_elsewhere == (row.right != "local" and not row.is_operators), local
 
 
@@ -197,6 +198,13 @@ def test_the_methods_of_a_path(server: Server, row: Route) -> None:
         assert has_strict_headers(other)
 
 
+def test_a_head_of_the_health_is_its_get_without_a_body(server: Server) -> None:
+    for path in ("/health", "/health/live"):
+        get, head = (server.tcp(Route(method, path, "open")) for method in ("GET", "HEAD"))
+        assert (head.status, head.text) == (get.status, b"")
+        assert dict(head.headers).get("content-length") == dict(get.headers).get("content-length")
+
+
 def test_elsewhere_is_no_page_and_only_a_principal_is_told(server: Server) -> None:
     for path in ("/nowhere", "/v1", "/v1/jobs/a/b", "/docs", "/openapi.json", "/schema"):
         row = Route("GET", path, ELSEWHERE.right)
@@ -209,7 +217,8 @@ def test_elsewhere_is_no_page_and_only_a_principal_is_told(server: Server) -> No
 def test_the_values_of_the_table() -> None:
     """By default. The other tests here ask whether the server keeps to the table, and this one what is in it."""
     rows = {(row.method, row.path): row for row in table(Config())}
-    openly = [("GET", "/health"), ("GET", "/health/live"), ("GET", "/v1/openapi.json"), ("GET", "/v1/docs")]
+    health = [(method, path) for method in ("GET", "HEAD") for path in ("/health", "/health/live")]
+    openly = [*health, ("GET", "/v1/openapi.json"), ("GET", "/v1/docs")]
     assert [route for route, row in rows.items() if row.right == "open"] == openly
     assert {row.path.split("/")[2] for row in rows.values() if row.right == "local"} == {"refusals"}
     bodies = {route: row.body for route, row in rows.items() if row.body is not None}

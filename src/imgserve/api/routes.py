@@ -44,6 +44,9 @@ def table(config: Config, upload: Body = UPLOAD) -> tuple[Route, ...]:
         Route("GET", "/", "key", None, STRICT, has_cors=True),
         Route("GET", "/health", "open", None, STRICT, has_cors=True),
         Route("GET", "/health/live", "open", None, STRICT),
+        # Monitors of the reachability of sites ask so.
+        Route("HEAD", "/health", "open", None, STRICT, has_cors=True),
+        Route("HEAD", "/health/live", "open", None, STRICT),
         Route("GET", "/metrics", "key", None, STRICT, has_cors=True),
         Route("POST", "/v1/render", "key", upload, STRICT, has_cors=True),
         Route("GET", "/v1/info", "key", None, STRICT, has_cors=True),

@@ -66,9 +66,12 @@ class Calls:
         scraped = metrics_page(
             parts.queue, parts.pool, parts.on_demand, parts.transfers, parts.states, parts.on_the_fly.purging
         )
+        health = health_page(parts.states, parts.pool)
         probes: dict[tuple[str, str], App] = {
-            ("GET", "/health"): health_page(parts.states, parts.pool),
+            ("GET", "/health"): health,
+            ("HEAD", "/health"): health,
             ("GET", "/health/live"): live_page,
+            ("HEAD", "/health/live"): live_page,
             ("GET", "/metrics"): native(scraped),
         }
         if parts.settings.role == "runner":
