@@ -207,6 +207,19 @@ def test_what_is_printed_onto_a_full_disk_fails_with_one_sentence() -> None:
     assert (ended.returncode, ended.stderr) == (1, "imgserve: the disk is full (free disk space)\n")
 
 
+def test_stop_of_a_server_that_does_not_answer_promises_nothing_for_it(house: House) -> None:
+    house.run("start")
+    os.kill(house.pid, signal.SIGSTOP)
+    command = [sys.executable, "-m", "imgserve", "stop", "--data-dir", str(house.data)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as stop:
+        assert stop.stdout is not None
+        assert stop.stdout.readline() == f"imgserve (pid {house.pid}) does not answer, and ends once it can\n"
+        os.kill(house.pid, signal.SIGCONT)
+        assert stop.wait(PATIENCE_S) == 0
+    assert not house.pid_file.exists()
+
+
 def test_restart_is_another_server_on_the_same_data(house: House) -> None:
     house.run("start")
     first, url = house.pid, house.url

@@ -144,6 +144,7 @@ def _end(data_dir: Path, server: Owner, *, is_kill: bool) -> None:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL if is_kill else signal.SIGTERM)
             by = f", run by {supervisor}," if supervisor else ""
             drains = f"takes no more jobs and finishes what runs, for at most {drain_s:g} s"
+            drains = drains if server.view else "does not answer, and ends once it can"
             say(f"imgserve (pid {server.pid}){by} {'was killed' if is_kill else drains}")
             if server.view and server.view.started_as in ("systemd", "container"):
                 say(f"{supervisor} may start it again; this keeps it stopped: {remedy}")
