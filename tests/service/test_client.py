@@ -38,7 +38,8 @@ from tests.support.operating import ask
 def refused_socket(test: Callable[..., None]) -> Callable[..., None]:
     """httpcore leaves the socket of a refused connection to the garbage collector, on a Unix socket only."""
     ignored = pytest.mark.filterwarnings("ignore:.*socket.socket:pytest.PytestUnraisableExceptionWarning")
-    return ignored(pytest.mark.usefixtures("collected")(test))
+    marked: Callable[..., None] = ignored(pytest.mark.usefixtures("collected")(test))
+    return marked
 
 
 @pytest.fixture
