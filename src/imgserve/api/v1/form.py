@@ -10,7 +10,7 @@ from imgserve.api.http.parts import Parts
 from imgserve.api.openapi import BINARY, Schema
 from imgserve.api.routes import CALL_BYTES
 from imgserve.errors import ImgserveError
-from imgserve.request.faults import Fault, RequestInvalid
+from imgserve.request.faults import Fault, RequestInvalid, shown
 
 JOB = "job"
 
@@ -60,15 +60,16 @@ class Form:
 
     async def end(self) -> None:
         """Expect no further part. Raises RequestInvalid, BodyInvalid, and as ``Incoming.next``."""
-        if await self._parts.begin() is not None:
-            raise _invalid("a part came that the job does not name; leave it out")
+        part = await self._parts.begin()
+        if part is not None:
+            raise _invalid(f"a part came that the job does not name, {shown(part)}; leave it out")
 
     async def _begin(self, name: str) -> None:
         part = await self._parts.begin()
         if part is None:
-            raise _invalid("the request has no part of this name; send the picture in one, behind the part job")
+            raise _invalid(f"expected the part {shown(name)} behind the part job, got none; send the picture in it")
         if part != name:
-            raise _invalid("another part came in its place; send it right behind the part job")
+            raise _invalid(f"expected the part {shown(name)} right behind the part job, got {shown(part)}; rename one")
 
 
 async def whole(next_chunk: Callable[[], Awaitable[bytes]], most_bytes: int = CALL_BYTES) -> bytes:
