@@ -50,7 +50,7 @@ def refusals(starts: Sequence[Start], before: tuple[str, ...] = ()) -> list[str]
         )
         for start in starts
     ]
-    command = [*before, sys.executable, "-c", STARTS, json.dumps(cases)]
+    command = [*before, sys.executable, "-P", "-c", STARTS, json.dumps(cases)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     told = ended.stderr.splitlines()
     assert (ended.returncode, len(told)) == (0, len(cases)), ended.stderr
