@@ -6,6 +6,7 @@ description is read here, never a picture.
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from imgserve.imaging.faults import SourceUnreadable
@@ -107,12 +108,12 @@ def payload(data: Data, file: File, item: Item) -> bytes:
 
 
 def _meta(data: Data) -> bytes:
-    for at, body, end in isobmff.places(data):
+    for at, body, end in islice(isobmff.places(data), isobmff.FLOOD_OF_BOXES):
         if data[at + 4 : at + 8] == b"meta":
             if end > len(data):
                 break
             return bytes(data[body + _VERSION_BYTES : end])
-    raise broken("describes no picture")
+    raise broken(f"describes no picture in its first {isobmff.FLOOD_OF_BOXES:,} boxes")
 
 
 class _Reader(io.BytesIO):

@@ -11,7 +11,7 @@ from itertools import islice
 
 from imgserve.imaging.worker.source import Data
 
-_MOST_BOXES, _FLOOD_OF_BOXES = 1000, 10_000
+_MOST_BOXES, FLOOD_OF_BOXES = 1000, 10_000
 _MOST_BYTES = 1_000_000  # of ``meta``: a picture's description is short, only a profile in it may be long
 _HEADER_BYTES, _LONG_HEADER_BYTES, _VERSION_BYTES = 8, 16, 4
 _LONG_IDS, _LONG_INDICES = 1, 1
@@ -42,7 +42,7 @@ def is_whole(data: Data) -> bool:
 
 def is_flood_of_boxes(data: Data) -> bool:
     """Whether there are too many outermost boxes for libheif, which reads every one of them."""
-    return any(islice(places(data), _FLOOD_OF_BOXES, None))
+    return any(islice(places(data), FLOOD_OF_BOXES, None))
 
 
 def unturned(data: Data) -> Data:
