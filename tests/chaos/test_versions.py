@@ -29,7 +29,7 @@ from tests.support.sizes import Figures
 
 pytestmark = pytest.mark.full_size
 
-RELEASE = "0.11.2"
+RELEASE = "0.11.3"
 BEFORE_NEW = "0.10.0"  # the last release that does not know what NEW has
 PLACES: tuple[Kind, ...] = (*KINDS, "s3")
 ENDS = ("job.succeeded", "job.failed", "job.cancelled", "job.superseded")
