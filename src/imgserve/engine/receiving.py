@@ -27,9 +27,6 @@ class Receiving:
 
         Raises OnDemandQuotaFull: there was none in time.
         """
-        if not principal.has_quota:
-            yield
-            return
         limiter = self._of.setdefault(principal.id, Limiter(self._most_bytes))
         size_bytes = min(size_bytes, self._most_bytes)
         try:
